@@ -1,0 +1,386 @@
+"""Every error of Millrace, drawn once. No HTTP here: the api owns the map from slug to status code.
+
+    MillraceError
+    ├── InvalidError      the request or argument is wrong: asking again changes nothing
+    ├── NotFoundError     it does not exist
+    ├── ConflictError     it exists, but not in the state that was asked for
+    ├── UnavailableError  a part of the platform or its capacity is away: asking later may work
+    └── FatalError        this process must not run as it is: settings, schema, Redis policy
+
+The first block of classes are the error variables of the package page that the system follows, ErrX spelled
+XError, with the exact messages of Fn v1 (clients match on them). Slugs are stable: they may be matched on too.
+"""
+
+from typing import ClassVar
+
+
+class MillraceError(Exception):
+    """Base of all. ``slug`` is stable and machine-readable, ``field`` names the bad field where there is one."""
+
+    slug: ClassVar[str] = "internal_error"
+    default_message: ClassVar[str] = "internal server error"
+
+    def __init__(self, message: str = "", *, field: str = "") -> None:
+        self.message = message or self.default_message
+        self.field = field
+        super().__init__(self.message)
+
+
+class InvalidError(MillraceError):
+    """The request or an argument is wrong."""
+
+
+class NotFoundError(MillraceError):
+    """What was named does not exist."""
+
+
+class ConflictError(MillraceError):
+    """What was named is not in the state that the operation needs."""
+
+
+class UnavailableError(MillraceError):
+    """Something outside, or capacity, is away for now."""
+
+
+class FatalError(MillraceError):
+    """This process must not go on."""
+
+
+# -- the error variables of the package page, in its order ------------------------------------------------------
+
+
+class InvalidJSONError(InvalidError):
+    slug = "invalid_json"
+    default_message = "Invalid JSON"
+
+
+class CallTimeoutError(UnavailableError):
+    slug = "call_timeout"
+    default_message = "Timed out"
+
+
+class CallTimeoutServerBusyError(UnavailableError):
+    slug = "server_busy"
+    default_message = "Timed out - server too busy"
+
+
+class AppsMissingNameError(InvalidError):
+    slug = "app_name_missing"
+    default_message = "Missing app name"
+
+
+class AppsTooLongNameError(InvalidError):
+    slug = "app_name_too_long"
+    default_message = "App name must be 30 characters or less"
+
+
+class AppsInvalidNameError(InvalidError):
+    slug = "app_name_invalid"
+    default_message = "Invalid app name"
+
+
+class AppsAlreadyExistsError(ConflictError):
+    slug = "app_already_exists"
+    default_message = "App already exists"
+
+
+class AppsMissingNewError(InvalidError):
+    slug = "app_missing"
+    default_message = "Missing new application"
+
+
+class AppsNameImmutableError(ConflictError):
+    slug = "app_name_immutable"
+    default_message = "Could not update - name is immutable"
+
+
+class AppsNotFoundError(NotFoundError):
+    slug = "app_not_found"
+    default_message = "App not found"
+
+
+class DeleteAppsWithRoutesError(ConflictError):
+    slug = "app_has_routes"
+    default_message = "Cannot remove apps with routes"
+
+
+class DatastoreEmptyAppNameError(InvalidError):
+    slug = "store_empty_app_name"
+    default_message = "Missing app name"
+
+
+class DatastoreEmptyRoutePathError(InvalidError):
+    slug = "store_empty_route_path"
+    default_message = "Missing route name"
+
+
+class DatastoreEmptyAppError(InvalidError):
+    slug = "store_empty_app"
+    default_message = "Missing app"
+
+
+class DatastoreEmptyRouteError(InvalidError):
+    slug = "store_empty_route"
+    default_message = "Missing route"
+
+
+class DatastoreEmptyKeyError(InvalidError):
+    slug = "store_empty_key"
+    default_message = "Missing key"
+
+
+class DatastoreEmptyCallIDError(InvalidError):
+    slug = "store_empty_call_id"
+    default_message = "Missing call ID"
+
+
+class DatastoreCannotUpdateCallError(ConflictError):
+    slug = "call_changed"
+    default_message = "Call to be updated is different from expected"
+
+
+class InvalidPayloadError(InvalidError):
+    slug = "invalid_payload"
+    default_message = "Invalid payload"
+
+
+class RoutesAlreadyExistsError(ConflictError):
+    slug = "route_already_exists"
+    default_message = "Route already exists"
+
+
+class RoutesMissingNewError(InvalidError):
+    slug = "route_missing"
+    default_message = "Missing new route"
+
+
+class RoutesNotFoundError(NotFoundError):
+    slug = "route_not_found"
+    default_message = "Route not found"
+
+
+class RoutesPathImmutableError(ConflictError):
+    slug = "route_path_immutable"
+    default_message = "Could not update - path is immutable"
+
+
+class FoundDynamicURLError(InvalidError):
+    slug = "route_dynamic_url"
+    default_message = "Dynamic URL is not allowed"
+
+
+class RoutesInvalidPathError(InvalidError):
+    slug = "route_path_invalid"
+    default_message = "Invalid route path format"
+
+
+class RoutesInvalidTypeError(InvalidError):
+    slug = "route_type_invalid"
+    default_message = "Invalid route Type"
+
+
+class RoutesInvalidFormatError(InvalidError):
+    slug = "route_format_invalid"
+    default_message = "Invalid route Format"
+
+
+class RoutesMissingAppNameError(InvalidError):
+    slug = "route_app_name_missing"
+    default_message = "Missing route AppName"
+
+
+class RoutesMissingImageError(InvalidError):
+    slug = "route_image_missing"
+    default_message = "Missing route Image"
+
+
+class RoutesMissingNameError(InvalidError):
+    slug = "route_name_missing"
+    default_message = "Missing route Name"
+
+
+class RoutesMissingPathError(InvalidError):
+    slug = "route_path_missing"
+    default_message = "Missing route Path"
+
+
+class RoutesMissingTypeError(InvalidError):
+    slug = "route_type_missing"
+    default_message = "Missing route Type"
+
+
+class PathMalformedError(InvalidError):
+    slug = "path_malformed"
+    default_message = "Path malformed"
+
+
+class InvalidToTimeError(InvalidError):
+    slug = "to_time_invalid"
+    default_message = "to_time is not an epoch time"
+
+
+class InvalidFromTimeError(InvalidError):
+    slug = "from_time_invalid"
+    default_message = "from_time is not an epoch time"
+
+
+class RoutesInvalidTimeoutError(InvalidError):
+    slug = "route_timeout_invalid"
+    default_message = (
+        "timeout value is out of range. Sync should be between 0 and 120, async should be between 0 and 3600"
+    )
+
+
+class RoutesInvalidIdleTimeoutError(InvalidError):
+    slug = "route_idle_timeout_invalid"
+    default_message = "idle_timeout value is out of range. It should be between 0 and 3600"
+
+
+class RoutesInvalidMemoryError(InvalidError):
+    slug = "route_memory_invalid"
+    default_message = "memory value is out of range. It should be between 0 and 8192"
+
+
+class CallNotFoundError(NotFoundError):
+    slug = "call_not_found"
+    default_message = "Call not found"
+
+
+class CallLogNotFoundError(NotFoundError):
+    slug = "call_log_not_found"
+    default_message = "Call log not found"
+
+
+class InvokeNotSupportedError(InvalidError):
+    slug = "invoke_not_supported"
+    default_message = "Invoking routes /r/ is not supported on nodes configured as type API"
+
+
+class APINotSupportedError(InvalidError):
+    slug = "api_not_supported"
+    default_message = "Invoking api /v1/ requests is not supported on nodes configured as type Runner"
+
+
+class PathNotFoundError(NotFoundError):
+    slug = "path_not_found"
+    default_message = "Path not found"
+
+
+# -- ours --------------------------------------------------------------------------------------------------------
+
+
+class CallsAlreadyExistError(ConflictError):
+    slug = "call_already_exists"
+    default_message = "Call already exists"
+
+
+class CallResultNotFoundError(NotFoundError):
+    slug = "call_result_not_found"
+    default_message = "Call result not found"
+
+
+class InvalidPriorityError(InvalidError):
+    slug = "priority_invalid"
+    default_message = "Millrace-Priority is out of range. It should be between 0 and 2"
+
+
+class InvalidDelayError(InvalidError):
+    slug = "delay_invalid"
+    default_message = "Millrace-Delay is out of range. It should be between 0 and 2592000 seconds"
+
+
+class InvalidConfigError(InvalidError):
+    slug = "config_invalid"
+    default_message = (
+        "Config keys must be non-empty and hold no '=', and neither keys nor values may hold NUL"
+    )
+
+
+class InvalidHeadersError(InvalidError):
+    slug = "route_headers_invalid"
+    default_message = "Invalid route Headers"
+
+
+class RoutesInvalidImageError(InvalidError):
+    slug = "route_image_invalid"
+    default_message = "Invalid route Image"
+
+
+class InvalidStatusError(InvalidError):
+    slug = "status_invalid"
+    default_message = "Invalid call status"
+
+
+class BodyTooLargeError(InvalidError):
+    slug = "body_too_large"
+    default_message = "Request body too large"
+
+
+class ForeignHostError(InvalidError):
+    slug = "foreign_host"
+    default_message = "Host is not served here without tokens"
+
+
+class ForeignOriginError(InvalidError):
+    slug = "foreign_origin"
+    default_message = "Requests of other origins are refused"
+
+
+class NotAcceptableError(InvalidError):
+    slug = "not_acceptable"
+    default_message = "unable to respond within acceptable response content types"
+
+
+class SyncNotBuiltError(UnavailableError):
+    slug = "sync_not_implemented"
+    default_message = "Sync routes are not served yet"
+
+
+class QueueFullError(UnavailableError):
+    slug = "queue_full"
+    default_message = "Queue is full"
+
+
+class QueueUnavailableError(UnavailableError):
+    slug = "queue_unavailable"
+    default_message = "Queue is unavailable"
+
+
+class StoreUnavailableError(UnavailableError):
+    slug = "store_unavailable"
+    default_message = "Datastore is unavailable"
+
+
+class NotReservedError(ConflictError):
+    slug = "not_reserved"
+    default_message = "Call is not reserved with this token"
+
+
+class EngineUnavailableError(UnavailableError):
+    slug = "engine_unavailable"
+    default_message = "Container engine is unavailable"
+
+
+class ContainerVanishedError(UnavailableError):
+    slug = "container_vanished"
+    default_message = "Container vanished while its call ran"
+
+
+class SchemaTooNewError(FatalError):
+    slug = "schema_too_new"
+    default_message = "Database schema is newer than this version of Millrace"
+
+
+class SchemaChangedError(FatalError):
+    slug = "schema_changed"
+    default_message = "An applied migration differs from the one of this version"
+
+
+class EvictingRedisError(FatalError):
+    slug = "redis_evicts"
+    default_message = "Redis may evict keys: set maxmemory-policy to noeviction"
+
+
+class SettingsError(FatalError):
+    slug = "settings_invalid"
+    default_message = "Invalid settings"

@@ -1,0 +1,46 @@
+"""Outcome: how a run ended. Function trouble is a value, never an exception.
+
+``reason`` is one of the three of the contract; ``Detail`` says more, in codes that are stable and machine-readable.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from common.models.call import CallStatus, Reason
+from common.models.stats import CallStats
+
+
+class Detail(StrEnum):
+    """Finer reasons. All but the first four mean that the function never ran to its end on this attempt."""
+
+    EXIT_CODE = "exit_code"
+    OOM_KILLED = "oom_killed"
+    RUN_TIMEOUT = "run_timeout"
+    RESPONSE_TOO_LARGE = "response_too_large"
+    IMAGE_NOT_FOUND = "image_not_found"
+    PULL_DENIED = "pull_denied"
+    PULL_FAILED = "pull_failed"
+    START_FAILED = "start_failed"
+    SIGNALLED = "signalled"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """A finished run: final status and why, what it printed (result: stdout, log: stderr), what it used.
+
+    ``started_at`` is when execution began; None if it never did. ``result`` is kept for every status.
+    """
+
+    status: CallStatus
+    reason: Reason | None = None
+    detail: str = ""
+    error: str = ""
+    exit_code: int | None = None
+    result: bytes = b""
+    log: bytes = b""
+    stats: CallStats = ()
+    started_at: datetime | None = None
+    completed_at: datetime

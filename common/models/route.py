@@ -1,0 +1,241 @@
+"""Route: a path of an app, and the image and limits of its function; RouteRevision: what a call is fixed to at submit.
+
+Knows its own rules and how paths are spelt, not where it is stored or how it is invoked.
+"""
+
+import hashlib
+import posixpath
+import re
+from datetime import datetime
+from typing import Self
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from common.errors import (
+    FoundDynamicURLError,
+    InvalidHeadersError,
+    PathMalformedError,
+    RoutesInvalidFormatError,
+    RoutesInvalidIdleTimeoutError,
+    RoutesInvalidImageError,
+    RoutesInvalidMemoryError,
+    RoutesInvalidPathError,
+    RoutesInvalidTimeoutError,
+    RoutesInvalidTypeError,
+    RoutesMissingAppNameError,
+    RoutesMissingImageError,
+    RoutesMissingNewError,
+    RoutesMissingPathError,
+)
+from common.models.app import App, Config, merge_config, validate_config
+from common.models.image import parse_image
+
+TYPE_NONE = ""
+TYPE_SYNC = "sync"
+TYPE_ASYNC = "async"
+
+FORMAT_DEFAULT = "default"
+FORMAT_HTTP = "http"
+FORMAT_JSON = "json"
+
+DEFAULT_TIMEOUT = 30  # seconds
+DEFAULT_IDLE_TIMEOUT = 30  # seconds
+DEFAULT_MEMORY = 128  # MB
+MAX_SYNC_TIMEOUT = 120  # seconds
+MAX_ASYNC_TIMEOUT = 3600  # seconds
+MAX_IDLE_TIMEOUT = MAX_ASYNC_TIMEOUT
+ROUTE_MAX_MEMORY = 8 * 1024  # MB
+MAX_PATH_BYTES = 256
+
+Headers = dict[str, list[str]]
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds; ``writable_root`` is ours."""
+
+    app_name: str = ""
+    path: str = ""
+    image: str = ""
+    memory: int = 0
+    headers: Headers = {}
+    type: str = TYPE_NONE
+    format: str = ""
+    timeout: int = 0
+    idle_timeout: int = 0
+    config: Config = {}
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    writable_root: bool | None = None
+
+    def set_defaults(self, now: datetime) -> Self:
+        """A copy with every zero value replaced by its default, and unset times by one reading of the clock."""
+        return replace(
+            self,
+            memory=self.memory or DEFAULT_MEMORY,
+            type=self.type or TYPE_SYNC,
+            format=self.format or FORMAT_DEFAULT,
+            timeout=self.timeout or DEFAULT_TIMEOUT,
+            idle_timeout=self.idle_timeout or DEFAULT_IDLE_TIMEOUT,
+            created_at=self.created_at or now,
+            updated_at=self.updated_at or now,
+            writable_root=bool(self.writable_root),
+        )
+
+    def validate(self) -> None:
+        """Raise the error of the first broken rule, in Fn v1's order; the last two rules are ours."""
+        if not self.app_name:
+            raise RoutesMissingAppNameError(field="route.app_name")
+        validate_path(self.path)
+        self._validate_image()
+        if self.type not in (TYPE_SYNC, TYPE_ASYNC):
+            raise RoutesInvalidTypeError(field="route.type")
+        if self.format not in (FORMAT_DEFAULT, FORMAT_HTTP, FORMAT_JSON):
+            raise RoutesInvalidFormatError(field="route.format")
+        self._validate_limits()
+        validate_headers(self.headers)
+        validate_config(self.config, "route.config")
+
+    def _validate_image(self) -> None:
+        if not self.image:
+            raise RoutesMissingImageError(field="route.image")
+        if parse_image(self.image) is None:
+            raise RoutesInvalidImageError(field="route.image")
+
+    def _validate_limits(self) -> None:
+        longest = MAX_ASYNC_TIMEOUT if self.type == TYPE_ASYNC else MAX_SYNC_TIMEOUT
+        if not 1 <= self.timeout <= longest:
+            raise RoutesInvalidTimeoutError(field="route.timeout")
+        if not 1 <= self.idle_timeout <= MAX_IDLE_TIMEOUT:
+            raise RoutesInvalidIdleTimeoutError(field="route.idle_timeout")
+        if not 1 <= self.memory <= ROUTE_MAX_MEMORY:
+            raise RoutesInvalidMemoryError(field="route.memory")
+
+    def merge(self, change: "Route") -> "Route":
+        """Fn v1's PATCH: non-zero fields replace, config and headers merge; identity never changes."""
+        return replace(
+            self,
+            image=change.image or self.image,
+            type=change.type or self.type,
+            format=change.format or self.format,
+            memory=change.memory or self.memory,
+            timeout=change.timeout or self.timeout,
+            idle_timeout=change.idle_timeout or self.idle_timeout,
+            config=merge_config(self.config, change.config),
+            headers=merge_headers(self.headers, change.headers),
+            writable_root=self.writable_root if change.writable_root is None else change.writable_root,
+        )
+
+
+class RouteWrapper(Struct, frozen=True, kw_only=True):
+    """The body of route requests and replies: ``{"route": {...}}``."""
+
+    route: Route | None = None
+
+    def validate(self) -> None:
+        """Raise RoutesMissingNewError without a route, else what the route's own rules raise."""
+        if self.route is None:
+            raise RoutesMissingNewError(field="route")
+        self.route.validate()
+
+
+class RouteFilter(Struct, frozen=True, kw_only=True):
+    """Which routes of an app to list, by path in byte order. ``cursor``: paths after this one. Empty matches all."""
+
+    app_name: str = ""
+    image: str = ""
+    per_page: int = 30
+    cursor: str = ""
+
+
+class RouteRevision(Struct, frozen=True, kw_only=True):
+    """Everything that shapes a function's container, frozen: written once, referred to by calls, never changed."""
+
+    id: bytes
+    app_name: str
+    path: str
+    image: str
+    type: str
+    format: str
+    memory: int
+    timeout: int
+    idle_timeout: int
+    headers: Headers
+    base_env: dict[str, str]
+    writable_root: bool
+
+    @classmethod
+    def of(cls, app: App, route: Route) -> "RouteRevision":
+        """The revision of *route* under *app*'s config; equal content gives the equal id (a SHA-256)."""
+        unnamed = cls(
+            id=b"",
+            base_env=base_env(app, route),
+            **{
+                name: getattr(route, name) for name in cls.__struct_fields__ if name not in ("id", "base_env")
+            },
+        )
+        content = msgspec.json.encode(unnamed, order="deterministic")
+        return replace(unnamed, id=hashlib.sha256(content).digest())
+
+
+def base_env(app: App, route: Route) -> dict[str, str]:
+    """Config of app, then of route, then what config may not override (Fn v1: ``-`` in keys becomes ``_``)."""
+    config = {key.replace("-", "_"): value for key, value in {**app.config, **route.config}.items()}
+    return config | {
+        "FN_FORMAT": route.format,
+        "FN_APP_NAME": app.name,
+        "FN_PATH": route.path,
+        "FN_MEMORY": str(route.memory),
+        "FN_TYPE": route.type,
+    }
+
+
+def clean_path(path: str) -> str:
+    """*path* as routes are stored and looked up: absolute, ``//``, ``.`` and ``..`` resolved, no trailing slash."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def normalize_path(path: str) -> str:
+    """The stored spelling of a path given in a body: decoded once and cleaned. Raises what validate_path raises."""
+    validate_path(path)
+    return clean_path(unquote(path))
+
+
+def validate_path(path: str) -> None:
+    """Raise the error of the first broken path rule, in Fn v1's order; holds for stored paths too."""
+    if not path:
+        raise RoutesMissingPathError(field="route.path")
+    if _BAD_ESCAPE.search(path) or path.startswith(":"):
+        raise PathMalformedError(field="route.path")
+    try:
+        decoded = unquote(path, errors="strict")
+    except UnicodeDecodeError as error:
+        raise PathMalformedError(field="route.path") from error
+    if _CONTROL.search(decoded):
+        raise PathMalformedError(field="route.path")
+    if ":" in decoded:
+        raise FoundDynamicURLError(field="route.path")
+    # A query, a fragment or a doubly escaped path could never be looked up again; Fn v1 stored such paths, unreachable.
+    if not path.startswith("/") or set("%?#") & set(decoded) or len(path.encode()) > MAX_PATH_BYTES:
+        raise RoutesInvalidPathError(field="route.path")
+
+
+def validate_headers(headers: Headers) -> None:
+    """Raise InvalidHeadersError for a name or value that HTTP can't carry."""
+    for name, values in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not all(_HEADER_VALUE.fullmatch(value) for value in values):
+            raise InvalidHeadersError(field=f"route.headers.{name!r}")
+
+
+def merge_headers(old: Headers, change: Headers) -> Headers:
+    """An empty list deletes the header whatever its case, any other list replaces it; absent headers stay."""
+    changed = {name.lower() for name in change}
+    kept = {name: values for name, values in old.items() if name.lower() not in changed}
+    return kept | {name: values for name, values in change.items() if values}

@@ -1,0 +1,104 @@
+"""Settings of api and worker: ``MILLRACE_*`` variables, parsed and checked in this one place.
+
+A misspelt name or a bad value stops the start with a message that names the variable. Nothing else in the project
+reads the environment.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from common.errors import SettingsError
+
+PREFIX = "MILLRACE_"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+def default_data_dir() -> str:
+    """Where `millrace up` keeps its servers' data: a system place for root, else one of the user's own."""
+    if os.geteuid() == 0:
+        return "/var/lib/millrace"
+    return str(Path.home() / ".local" / "share" / "millrace")
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, by the part that reads it. ``_s`` seconds, ``_mb`` MiB, ``_bytes`` bytes."""
+
+    # where the records and the queue are; empty only for `millrace up`, which starts servers of its own
+    database_url: str = ""
+    redis_url: str = ""
+    data_dir: str = msgspec.field(default_factory=default_data_dir)
+    queue_name: KeyPart = "default"
+
+    # the api
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    body_max_bytes: Positive = 10 * 1024 * 1024
+    queue_max_calls: Positive = 1_000_000
+    reconcile_interval_s: Seconds = 10
+
+    # attempts and leases
+    lease_s: Seconds = 30
+    max_attempts: Positive = 5
+
+    # the worker
+    worker_host: str = "127.0.0.1"
+    worker_port: Port = 8081
+    worker_slots: NotNegative = 0  # 0: twice the number of cores
+    worker_memory_mb: NotNegative = 0  # 0: what the machine has, less a head room
+    drain_s: Seconds = 30
+    heartbeat_s: Seconds = 5
+    heartbeat_stale_s: Seconds = 20
+
+    # function containers
+    docker_socket: str = "/var/run/docker.sock"
+    network: Literal["bridge", "none"] = "bridge"
+    result_max_bytes: Positive = 10 * 1024 * 1024
+    log_max_bytes: Positive = 1024 * 1024
+    tmpfs_mb: Positive = 64
+    pids_limit: Positive = 256
+
+    # what the processes say
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that *environ* asks for. Raises SettingsError naming the variable that is unknown or bad."""
+    given = {name[len(PREFIX) :]: value for name, value in environ.items() if name.startswith(PREFIX)}
+    known = Settings.__struct_fields__
+    for name in given:
+        if name.lower() not in known or name != name.upper():
+            raise SettingsError(f"{PREFIX}{name} is not a setting", field=f"{PREFIX}{name}")
+    values = {}
+    for name, value in given.items():
+        values[name.lower()] = value
+        _parse({name.lower(): value})
+    return _parse(values)
+
+
+def _parse(values: dict[str, str]) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        name = PREFIX + next(iter(values)).upper()
+        raise SettingsError(f"{name}: {error}", field=name) from error
+
+
+def require_servers(settings: Settings) -> None:
+    """Raise SettingsError unless both server addresses are set: api and worker can't do without."""
+    for name in ("database_url", "redis_url"):
+        if not getattr(settings, name):
+            variable = PREFIX + name.upper()
+            raise SettingsError(
+                f"{variable} is not set (`millrace up` starts servers of its own)", field=variable
+            )

@@ -1,0 +1,41 @@
+import pytest
+
+from common.errors import SettingsError
+from common.settings import Settings, load_settings, require_servers
+
+
+def test_other_variables_are_not_ours() -> None:
+    assert load_settings({"PATH": "/bin", "FN_PORT": "x"}) == Settings(data_dir=Settings().data_dir)
+
+
+def test_values_are_parsed_to_their_types() -> None:
+    settings = load_settings({"MILLRACE_PORT": "9090", "MILLRACE_LEASE_S": "2.5", "MILLRACE_NETWORK": "none"})
+    assert (settings.port, settings.lease_s, settings.network) == (9090, 2.5, "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MILLRACE_PROT", "8080"),
+        ("MILLRACE_port", "8080"),
+        ("MILLRACE_PORT", "http"),
+        ("MILLRACE_PORT", "0"),
+        ("MILLRACE_PORT", "65536"),
+        ("MILLRACE_LEASE_S", "-1"),
+        ("MILLRACE_LEASE_S", "nan"),
+        ("MILLRACE_NETWORK", "host"),
+        ("MILLRACE_QUEUE_NAME", "{a}"),
+        ("MILLRACE_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_misspelt_or_bad_variable_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings({"MILLRACE_HOST": "127.0.0.1", name: value})
+    assert caught.value.field == name
+
+
+def test_api_and_worker_need_both_servers() -> None:
+    with pytest.raises(SettingsError, match="MILLRACE_DATABASE_URL"):
+        require_servers(load_settings({"MILLRACE_REDIS_URL": "redis://localhost"}))
+    with pytest.raises(SettingsError, match="MILLRACE_REDIS_URL"):
+        require_servers(load_settings({"MILLRACE_DATABASE_URL": "postgresql://localhost"}))

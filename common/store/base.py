@@ -1,0 +1,238 @@
+"""The Datastore and LogStore contracts; postgres.py is the one implementation.
+
+Postgres is the record: a call is accepted when its row is committed. Every status change is a compare-and-set on
+(id, status, token): a worker whose token is no longer the row's can't settle the call. Writes that many rows share
+take lists and lock in id order. Every method raises StoreUnavailableError when Postgres can't be reached in time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from asyncpg import Pool
+from msgspec import Struct
+
+from common.models import (
+    App,
+    AppFilter,
+    Call,
+    CallFilter,
+    Outcome,
+    QueueEntry,
+    Route,
+    RouteFilter,
+    RouteRevision,
+)
+
+
+class ClaimRequest(Struct, frozen=True, kw_only=True):
+    """A reserved call to claim, with the token of its reservation."""
+
+    id: UUID
+    token: int
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A claimed call. Status running: run it. Final: the claim itself settled it (cancelled, out of attempts).
+
+    ``call.payload`` is None where it is large: fetch it with get_payload when the slot is granted.
+    """
+
+    call: Call
+    token: int
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """The end of a run, to be recorded by the holder of *token*."""
+
+    id: UUID
+    token: int
+    outcome: Outcome
+
+
+class LogStore(Protocol):
+    """What calls printed on stderr, as the bytes they were."""
+
+    async def insert_log(self, app_name: str, call_id: UUID, log: bytes) -> None:
+        """Keep *log* for the call, overwriting any log it had."""
+        ...
+
+    async def get_log(self, app_name: str, call_id: UUID) -> bytes:
+        """The call's log. Raises CallLogNotFoundError if it has none."""
+        ...
+
+
+class Datastore(LogStore, Protocol):
+    """Apps, routes and calls. Empty arguments raise the DatastoreEmpty… errors, app before route path."""
+
+    async def get_app(self, app_name: str) -> App:
+        """Raises DatastoreEmptyAppNameError, AppsNotFoundError."""
+        ...
+
+    async def get_apps(self, filter: AppFilter | None = None) -> list[App]:
+        """Apps by name in byte order; a missing filter or empty name matches all."""
+        ...
+
+    async def insert_app(self, app: App | None) -> App:
+        """Raises DatastoreEmptyAppError, DatastoreEmptyAppNameError, AppsAlreadyExistsError."""
+        ...
+
+    async def update_app(self, app: App | None) -> App:
+        """Merge config (an empty value deletes its key) and return the result; ``updated_at`` moves only on a change.
+
+        Raises DatastoreEmptyAppError, DatastoreEmptyAppNameError, AppsNotFoundError.
+        """
+        ...
+
+    async def remove_app(self, app_name: str) -> None:
+        """Cancel the app's unfinished calls, then remove it with its routes, in one transaction.
+
+        Waiting calls are cancelled at once, running ones get ``cancel_requested_at``.
+        Raises DatastoreEmptyAppNameError, AppsNotFoundError.
+        """
+        ...
+
+    async def get_route(self, app_name: str, route_path: str) -> Route:
+        """The route at literally this path. Raises the empty-argument errors, RoutesNotFoundError."""
+        ...
+
+    async def get_routes_by_app(self, app_name: str, filter: RouteFilter | None = None) -> list[Route]:
+        """Routes by path in byte order; an unknown app has none. Raises DatastoreEmptyAppNameError."""
+        ...
+
+    async def insert_route(self, route: Route | None) -> Route:
+        """Raises DatastoreEmptyRouteError, the empty-argument errors, AppsNotFoundError, RoutesAlreadyExistsError."""
+        ...
+
+    async def put_route(self, route: Route, app: App) -> Route:
+        """insert_route, creating *app* in the same transaction if absent: a refused route leaves no app behind."""
+        ...
+
+    async def update_route(self, route: Route | None) -> Route:
+        """Merge as Route.merge does, validate the result, return it; ``updated_at`` moves only on a change.
+
+        Raises DatastoreEmptyRouteError, the empty-argument errors, RoutesNotFoundError, and what validation raises.
+        """
+        ...
+
+    async def remove_route(self, app_name: str, route_path: str) -> None:
+        """Accepted calls stay runnable. Raises the empty-argument errors, RoutesNotFoundError."""
+        ...
+
+    async def insert_revision(self, revision: RouteRevision) -> None:
+        """Keep the revision; the same one again changes nothing."""
+        ...
+
+    async def insert_call(self, call: Call) -> QueueEntry:
+        """insert_calls of one."""
+        ...
+
+    async def insert_calls(self, calls: Sequence[Call]) -> list[QueueEntry]:
+        """Store calls with payload and headers in one transaction; their places follow the list's order.
+
+        All are stored when it returns, or none. Raises CallsAlreadyExistError if an id is taken.
+        """
+        ...
+
+    async def update_call(self, old: Call, new: Call) -> None:
+        """Set the call to *new* if it still equals *old* in what is stored, in one statement.
+
+        Compared and set: status, reason, detail, error, times, stats. Raises CallNotFoundError if there is no such
+        call, DatastoreCannotUpdateCallError if it differs from *old*, if the ids differ, or for a forbidden transition.
+        """
+        ...
+
+    async def get_call(self, app_name: str, call_id: UUID) -> Call:
+        """The call with its current status (a due delayed call is queued), without payload, headers or environment.
+
+        Raises DatastoreEmptyAppNameError, CallNotFoundError (also for another app's call).
+        """
+        ...
+
+    async def get_calls(self, filter: CallFilter | None = None) -> list[Call]:
+        """Calls, newest (largest id) first; none is an empty list."""
+        ...
+
+    async def get_payload(self, call_id: UUID) -> bytes:
+        """The call's payload. Raises CallNotFoundError."""
+        ...
+
+    async def get_result(self, app_name: str, call_id: UUID) -> bytes:
+        """What a finished call printed on stdout. Raises CallResultNotFoundError."""
+        ...
+
+    async def claim(
+        self, requests: Sequence[ClaimRequest], incarnation: UUID, max_attempts: int
+    ) -> list[Claimed]:
+        """The check after a reserve: take the calls over for these tokens, attempt + 1, in the order of *requests*.
+
+        A call is missing from the answer if it is final or a newer token has it: acking it is safe then. A call whose
+        cancellation was requested, or whose attempts are used up, is settled here and comes back final.
+        """
+        ...
+
+    async def mark_started(self, call_id: UUID, token: int, started_at: datetime) -> None:
+        """Show when execution began; nothing happens if the token is no longer the row's."""
+        ...
+
+    async def held(self, requests: Sequence[ClaimRequest]) -> set[UUID]:
+        """Those of the calls that still run under exactly these tokens."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
+        """Record outcomes with result, log and stats; return the ids that these tokens own.
+
+        A call whose token is no longer the row's is left alone and missing from the answer. Settling again with the
+        same token changes nothing and answers the same.
+        """
+        ...
+
+    async def release(self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool) -> None:
+        """Set running → queued for these tokens, before the queue's release; a drain gives the attempt back."""
+        ...
+
+    async def settle_dead(self, ids: Sequence[UUID]) -> None:
+        """Settle calls that the queue gave up on: error, killed, ``too_many_attempts``. Final ones stay as they are."""
+        ...
+
+    async def unfinished(
+        self, after: QueueEntry | None, limit: int, *, since: datetime | None = None
+    ) -> list[QueueEntry]:
+        """A page of calls that belong in the queue, by (priority descending, place): waiting ones, and running ones
+
+        whose incarnation has no fresh heartbeat. ``delay_ms`` is what is left of the delay. *since*: created after it.
+        """
+        ...
+
+    async def register_worker(self, incarnation: UUID, host: str, slots: int, memory_mb: int) -> None:
+        """Make the incarnation known, with a fresh heartbeat. Must come before it reserves or creates a container."""
+        ...
+
+    async def heartbeat(self, incarnation: UUID) -> None:
+        """Refresh the incarnation's heartbeat."""
+        ...
+
+    async def remove_worker(self, incarnation: UUID) -> None:
+        """Forget an incarnation that ended; an unknown one is fine."""
+        ...
+
+    async def live_incarnations(self) -> set[UUID]:
+        """Incarnations whose heartbeat is fresh (younger than ``heartbeat_stale_s``, on Postgres's clock)."""
+        ...
+
+    async def installation_id(self) -> UUID:
+        """The identity of this database: installations that share a container engine tell theirs apart by it."""
+        ...
+
+    async def check(self) -> None:
+        """Return if Postgres answers, else raise StoreUnavailableError."""
+        ...
+
+    def get_database(self) -> Pool:
+        """The underlying connection pool."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the pool. Nothing may be called after it."""
+        ...

@@ -1,0 +1,95 @@
+"""The apps of the store. Validates nothing but that a name is given: names have their rules in the model."""
+
+from datetime import datetime
+
+from asyncpg import Record
+from msgspec.structs import replace
+
+from common.errors import (
+    AppsAlreadyExistsError,
+    AppsNotFoundError,
+    DatastoreEmptyAppError,
+    DatastoreEmptyAppNameError,
+)
+from common.models import App, AppFilter, Config, merge_config
+from common.store.database import Connection, OnDatabase
+from common.store.queries import query
+from common.store.text import searchable
+
+# Everything that waits in a full queue may belong to one app.
+CANCEL_TIMEOUT_S = 120.0
+
+
+class Apps(OnDatabase):
+    """Apps, by name in byte order. The promises stand in Datastore."""
+
+    async def get_app(self, app_name: str) -> App:
+        require_app_name(app_name)
+        async with self._database.connection() as connection:
+            return _found(await connection.fetchrow(query("get_app"), searchable(app_name)))
+
+    async def get_apps(self, filter: AppFilter | None = None) -> list[App]:
+        wanted = filter or AppFilter()
+        names = [searchable(name) for name in wanted.name_in]
+        cursor, name = searchable(wanted.cursor), searchable(wanted.name)
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("get_apps"), cursor, name, names, wanted.per_page)
+        return [_app(row) for row in rows]
+
+    async def insert_app(self, app: App | None) -> App:
+        app = _given(app)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("insert_app"), *_columns(app))
+        if row is None:
+            raise AppsAlreadyExistsError
+        return _app(row)
+
+    async def update_app(self, app: App | None) -> App:
+        change = _given(app)
+        name = searchable(change.name)
+        async with self._database.transaction() as connection:
+            old = _found(await connection.fetchrow(query("lock_app"), name))
+            merged = replace(old, config=merge_config(old.config, change.config))
+            if merged == old:
+                return old
+            return _found(await connection.fetchrow(query("update_app"), name, merged.config))
+
+    async def remove_app(self, app_name: str) -> None:
+        require_app_name(app_name)
+        name = searchable(app_name)
+        async with self._database.transaction() as connection:
+            if await connection.fetchrow(query("remove_app"), name) is None:
+                raise AppsNotFoundError
+            await connection.execute(query("cancel_calls_of_app"), name, timeout=CANCEL_TIMEOUT_S)
+
+
+async def ensure_app(connection: Connection, app: App) -> None:
+    """Insert *app* unless its name is taken; either way nobody removes it before the transaction ends."""
+    await connection.execute(query("ensure_app"), *_columns(app))
+
+
+def require_app_name(app_name: str) -> None:
+    """Raise DatastoreEmptyAppNameError for no name."""
+    if not app_name:
+        raise DatastoreEmptyAppNameError
+
+
+def _given(app: App | None) -> App:
+    if app is None:
+        raise DatastoreEmptyAppError
+    require_app_name(app.name)
+    return app
+
+
+def _columns(app: App) -> tuple[str, Config, datetime | None, datetime | None]:
+    return app.name, app.config, app.created_at, app.updated_at
+
+
+def _found(row: Record | None) -> App:
+    if row is None:
+        raise AppsNotFoundError
+    return _app(row)
+
+
+def _app(row: Record) -> App:
+    return App(**row)

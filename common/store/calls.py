@@ -1,0 +1,162 @@
+"""The calls of the store as clients see them: stored, shown, compared and set. What workers do to calls is in runs.py.
+
+Status is always the visible one: a delayed call that is due is shown as queued. Payload, headers and environment are
+never shown.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record, UniqueViolationError
+
+from common.errors import (
+    CallNotFoundError,
+    CallResultNotFoundError,
+    CallsAlreadyExistError,
+    DatastoreCannotUpdateCallError,
+)
+from common.models import (
+    Call,
+    CallFilter,
+    CallStats,
+    CallStatus,
+    QueueEntry,
+    Reason,
+    check_reason,
+    check_transition,
+)
+from common.store.apps import require_app_name
+from common.store.database import OnDatabase
+from common.store.queries import query
+from common.store.routes import require_route_name
+from common.store.text import searchable, storable, storable_headers
+
+_AFTER_ALL_IDS = UUID(int=2**128 - 1)
+_SHOWN_AS_STORED = (
+    *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
+    *("attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at"),
+)
+
+
+class Calls(OnDatabase):
+    """Calls, newest first. The promises stand in Datastore."""
+
+    async def insert_call(self, call: Call) -> QueueEntry:
+        return (await self.insert_calls([call]))[0]
+
+    async def insert_calls(self, calls: Sequence[Call]) -> list[QueueEntry]:
+        for call in calls:
+            require_route_name(call.app_name, call.path)
+            call.validate()
+        if not calls:
+            return []
+        columns = zip(*map(_inserted, calls), strict=True)
+        async with self._database.connection() as connection:
+            try:
+                rows = await connection.fetch(query("insert_calls"), *columns)
+            except UniqueViolationError as error:
+                raise CallsAlreadyExistError from error
+        return [QueueEntry(**row) for row in rows]
+
+    async def update_call(self, old: Call, new: Call) -> None:
+        if old.id != new.id:
+            raise DatastoreCannotUpdateCallError("Call ids differ", field="id")
+        check_transition(old.status, new.status)
+        check_reason(new.status, new.reason)
+        which = old.id, searchable(old.app_name), searchable(old.path), old.attempt
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("update_call"), *which, *_mutable(old), *_mutable(new))
+        if not rows[0]["found"]:
+            raise CallNotFoundError
+        if not rows[0]["updated"]:
+            raise DatastoreCannotUpdateCallError
+
+    async def get_call(self, app_name: str, call_id: UUID) -> Call:
+        require_app_name(app_name)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("get_call"), searchable(app_name), call_id)
+        if row is None:
+            raise CallNotFoundError
+        return Call(**shown(row))
+
+    async def get_calls(self, filter: CallFilter | None = None) -> list[Call]:
+        sql, arguments = _listing(filter or CallFilter())
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(sql, *arguments)
+        return [Call(**shown(row)) for row in rows]
+
+    async def get_payload(self, call_id: UUID) -> bytes:
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("get_payload"), call_id)
+        if row is None:
+            raise CallNotFoundError
+        payload: bytes = row["payload"]
+        return payload
+
+    async def get_result(self, app_name: str, call_id: UUID) -> bytes:
+        require_app_name(app_name)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("get_result"), searchable(app_name), call_id)
+        if row is None:
+            raise CallResultNotFoundError
+        body: bytes = row["body"]
+        return body
+
+
+def shown(row: Record) -> dict[str, Any]:
+    """The fields of a Call that its own row holds."""
+    fields = {name: row[name] for name in _SHOWN_AS_STORED}
+    return fields | {
+        "status": CallStatus(row["status"]),
+        "reason": Reason(row["reason"]) if row["reason"] else None,
+        "delay": row["delay_s"],
+        "memory": row["memory_mb"],
+        "stats": msgspec.convert(row["stats"], CallStats),
+    }
+
+
+def _inserted(call: Call) -> tuple[object, ...]:
+    return (
+        call.id,
+        call.app_name,
+        call.path,
+        call.type,
+        call.priority,
+        call.delay,
+        call.memory,
+        call.route_revision,
+        call.created_at,
+        storable(call.method),
+        storable(call.url),
+        storable_headers(call.headers),
+        call.payload or b"",
+    )
+
+
+def _mutable(call: Call) -> tuple[object, ...]:
+    """What update_call compares and sets, in the order of its parameters."""
+    return (
+        call.status,
+        call.reason,
+        storable(call.detail),
+        storable(call.error),
+        call.exit_code,
+        call.created_at,
+        call.claimed_at,
+        call.started_at,
+        call.completed_at,
+        call.stats,
+    )
+
+
+def _listing(wanted: CallFilter) -> tuple[str, tuple[object, ...]]:
+    """The list as one of three statements, so that the planner always sees which index gives the order."""
+    app_name, path = searchable(wanted.app_name), searchable(wanted.path)
+    page = wanted.cursor or _AFTER_ALL_IDS, wanted.from_time, wanted.to_time, wanted.per_page
+    if not app_name:
+        return query("get_calls"), (*page, path)
+    if not path:
+        return query("get_calls_by_app"), (*page, app_name)
+    return query("get_calls_by_path"), (*page, app_name, path)

@@ -1,0 +1,152 @@
+"""The pool of connections, and the one place where trouble of Postgres becomes StoreUnavailableError.
+
+Knows no table. Connections keep no state between two uses, so nothing is reset when they come back.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Self
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from common.errors import SettingsError, StoreUnavailableError
+from common.settings import Settings
+from common.store.migrate import migrate
+
+CONNECT_TIMEOUT_S = 5.0
+ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
+COMMAND_TIMEOUT_S = 15.0
+CLOSE_TIMEOUT_S = 5.0
+POOL_SIZE = 8
+_JSONB_VERSION = b"\x01"
+
+Connection = asyncpg.Connection | PoolConnectionProxy
+
+_MISUSED = (
+    asyncpg.DataError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.UnsupportedClientFeatureError,
+)
+_AWAY = (
+    OSError,  # TimeoutError is one
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
+    asyncpg.TransactionRollbackError,
+)
+
+
+@contextmanager
+def away_is_unavailable() -> Iterator[None]:
+    """Raise StoreUnavailableError, with the cause, for whatever says that Postgres can't serve now."""
+    try:
+        yield
+    except _MISUSED:
+        raise
+    except _AWAY as error:
+        raise StoreUnavailableError from error
+
+
+class Database:
+    """A pool on a database whose schema is this version's. Uses raise StoreUnavailableError; waits are bounded."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Migrate, then open the pool. Raises SchemaTooNewError, SchemaChangedError, SettingsError for a bad *url*."""
+        with away_is_unavailable():
+            try:
+                connection = await asyncpg.connect(
+                    url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+                )
+            except ValueError as error:  # asyncpg's ClientConfigurationError is one
+                raise SettingsError(
+                    f"MILLRACE_DATABASE_URL: {error}", field="MILLRACE_DATABASE_URL"
+                ) from error
+            try:
+                await migrate(connection)
+            finally:
+                await connection.close(timeout=CLOSE_TIMEOUT_S)
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=POOL_SIZE,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                init=_set_codecs,
+                reset=_keep,
+                server_settings={"application_name": "millrace"},
+            )
+        return cls(pool)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for one statement, or several that need not go together."""
+        with away_is_unavailable():
+            async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction: committed at the end, rolled back by any error."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def aclose(self) -> None:
+        """Close the pool: statements under way get a few seconds, then they are cut off."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self.pool.close()
+        except _AWAY:
+            self.pool.terminate()
+
+
+class OnDatabase:
+    """What stands on a Database: each part of the store is one of these."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+
+async def _set_codecs(connection: asyncpg.Connection) -> None:
+    """``jsonb`` to and from plain values by msgspec; ``uuid`` to Python's own class, as msgspec encodes no other."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
+    await connection.set_type_codec(
+        "uuid", schema="pg_catalog", encoder=_encode_uuid, decoder=_decode_uuid, format="binary"
+    )
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Reset nothing: asyncpg's own reset costs every statement a second round trip."""
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return _JSONB_VERSION + msgspec.json.encode(value)
+
+
+def _decode_jsonb(data: bytes) -> object:
+    return msgspec.json.decode(memoryview(data)[1:])
+
+
+def _encode_uuid(value: UUID) -> bytes:
+    return value.bytes
+
+
+def _decode_uuid(data: bytes) -> UUID:
+    return UUID(bytes=bytes(data))

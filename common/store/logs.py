@@ -1,0 +1,27 @@
+"""The logs of the store: bytes as they came, each call's in a row of its own. Knows nothing of their making."""
+
+from uuid import UUID
+
+from common.errors import CallLogNotFoundError
+from common.store.apps import require_app_name
+from common.store.database import OnDatabase
+from common.store.queries import query
+from common.store.text import searchable, storable
+
+
+class Logs(OnDatabase):
+    """What calls printed on stderr. The promises stand in LogStore."""
+
+    async def insert_log(self, app_name: str, call_id: UUID, log: bytes) -> None:
+        require_app_name(app_name)
+        async with self._database.connection() as connection:
+            await connection.execute(query("insert_log"), storable(app_name), call_id, log)
+
+    async def get_log(self, app_name: str, call_id: UUID) -> bytes:
+        require_app_name(app_name)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("get_log"), searchable(app_name), call_id)
+        if row is None:
+            raise CallLogNotFoundError
+        log: bytes = row["log"]
+        return log

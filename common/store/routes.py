@@ -1,0 +1,129 @@
+"""The routes of the store, and the revisions that calls are fixed to. Paths are taken literally."""
+
+import msgspec
+from asyncpg import ForeignKeyViolationError, Record
+
+from common.errors import (
+    AppsNotFoundError,
+    DatastoreEmptyRouteError,
+    DatastoreEmptyRoutePathError,
+    RoutesAlreadyExistsError,
+    RoutesNotFoundError,
+)
+from common.models import App, Route, RouteFilter, RouteRevision
+from common.store.apps import ensure_app, require_app_name
+from common.store.database import Connection, OnDatabase
+from common.store.queries import query
+from common.store.text import searchable
+
+
+class Routes(OnDatabase):
+    """Routes, by path in byte order. The promises stand in Datastore."""
+
+    async def get_route(self, app_name: str, route_path: str) -> Route:
+        require_route_name(app_name, route_path)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("get_route"), searchable(app_name), searchable(route_path))
+        return _found(row)
+
+    async def get_routes_by_app(
+        self,
+        app_name: str,
+        filter: RouteFilter | None = None,
+    ) -> list[Route]:
+        require_app_name(app_name)
+        wanted = filter or RouteFilter()
+        texts = [searchable(text) for text in (app_name, wanted.cursor, wanted.image)]
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("get_routes_by_app"), *texts, wanted.per_page)
+        return [_route(row) for row in rows]
+
+    async def insert_route(self, route: Route | None) -> Route:
+        route = _given(route)
+        async with self._database.connection() as connection:
+            return await _insert(connection, route)
+
+    async def put_route(self, route: Route, app: App) -> Route:
+        route = _given(route)
+        require_app_name(app.name)
+        async with self._database.transaction() as connection:
+            await ensure_app(connection, app)
+            return await _insert(connection, route)
+
+    async def update_route(self, route: Route | None) -> Route:
+        change = _given(route)
+        names = searchable(change.app_name), searchable(change.path)
+        async with self._database.transaction() as connection:
+            old = _found(await connection.fetchrow(query("lock_route"), *names))
+            merged = old.merge(change)
+            if merged == old:
+                return old
+            merged.validate()
+            return _found(await connection.fetchrow(query("update_route"), *_columns(merged)))
+
+    async def remove_route(self, app_name: str, route_path: str) -> None:
+        require_route_name(app_name, route_path)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(
+                query("remove_route"), searchable(app_name), searchable(route_path)
+            )
+        if row is None:
+            raise RoutesNotFoundError
+
+    async def insert_revision(self, revision: RouteRevision) -> None:
+        content = msgspec.to_builtins(revision)
+        del content["id"]
+        async with self._database.connection() as connection:
+            await connection.execute(query("insert_revision"), revision.id, content)
+
+
+def require_route_name(app_name: str, route_path: str) -> None:
+    """Raise DatastoreEmptyAppNameError or DatastoreEmptyRoutePathError for what is missing, app first."""
+    require_app_name(app_name)
+    if not route_path:
+        raise DatastoreEmptyRoutePathError
+
+
+def _given(route: Route | None) -> Route:
+    if route is None:
+        raise DatastoreEmptyRouteError
+    require_route_name(route.app_name, route.path)
+    return route
+
+
+async def _insert(connection: Connection, route: Route) -> Route:
+    try:
+        row = await connection.fetchrow(
+            query("insert_route"), *_columns(route), route.created_at, route.updated_at
+        )
+    except ForeignKeyViolationError as error:
+        raise AppsNotFoundError from error
+    if row is None:
+        raise RoutesAlreadyExistsError
+    return _route(row)
+
+
+def _columns(route: Route) -> tuple[object, ...]:
+    return (
+        route.app_name,
+        route.path,
+        route.image,
+        route.memory,
+        route.type,
+        route.format,
+        route.timeout,
+        route.idle_timeout,
+        route.headers,
+        route.config,
+        bool(route.writable_root),
+    )
+
+
+def _found(row: Record | None) -> Route:
+    if row is None:
+        raise RoutesNotFoundError
+    return _route(row)
+
+
+def _route(row: Record) -> Route:
+    return Route(**row)

@@ -1,0 +1,106 @@
+"""The calls of the store as workers and maintenance see them: claimed, held, settled, released, still to be done.
+
+Every change is guarded by the token of a reservation: an older one changes nothing. Never decides what to run or when.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record
+
+from common.errors import DatastoreCannotUpdateCallError
+from common.models import MAX_PRIORITY, Call, QueueEntry, check_reason
+from common.store.base import Claimed, ClaimRequest, Settlement
+from common.store.calls import shown
+from common.store.database import OnDatabase
+from common.store.queries import query
+from common.store.text import storable
+
+INLINE_PAYLOAD_BYTES = 256 * 1024
+_OF_REVISION = ("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root")
+
+
+class Runs(OnDatabase):
+    """What becomes of accepted calls. The promises stand in Datastore."""
+
+    async def claim(
+        self, requests: Sequence[ClaimRequest], incarnation: UUID, max_attempts: int
+    ) -> list[Claimed]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                query("claim"), *_columns(requests), incarnation, max_attempts, INLINE_PAYLOAD_BYTES
+            )
+        claimed = {(row["id"], row["token"]): row for row in rows}
+        taken = [claimed.get((request.id, request.token)) for request in requests]
+        return [Claimed(call=_call(row), token=row["token"]) for row in taken if row is not None]
+
+    async def mark_started(self, call_id: UUID, token: int, started_at: datetime) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("mark_started"), call_id, token, started_at)
+
+    async def held(self, requests: Sequence[ClaimRequest]) -> set[UUID]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("held"), *_columns(requests))
+        return {row["id"] for row in rows}
+
+    async def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
+        if not settlements:
+            return set()
+        columns = zip(*map(_settled, settlements), strict=True)
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("settle"), *columns)
+        return {row["id"] for row in rows}
+
+    async def release(self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("release"), *_columns(requests), give_back_attempt)
+
+    async def settle_dead(self, ids: Sequence[UUID]) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("settle_dead"), ids)
+
+    async def unfinished(
+        self, after: QueueEntry | None, limit: int, *, since: datetime | None = None
+    ) -> list[QueueEntry]:
+        place = (after.priority, after.order_no) if after else (MAX_PRIORITY + 1, 0)
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                query("unfinished"), *place, since, self._settings.heartbeat_stale_s, limit
+            )
+        return [QueueEntry(**row) for row in rows]
+
+
+def _columns(requests: Sequence[ClaimRequest]) -> tuple[list[UUID], list[int]]:
+    return [request.id for request in requests], [request.token for request in requests]
+
+
+def _settled(settlement: Settlement) -> tuple[object, ...]:
+    outcome = settlement.outcome
+    if not outcome.status.is_final:
+        raise DatastoreCannotUpdateCallError(f"A run can't end as {outcome.status}", field="status")
+    check_reason(outcome.status, outcome.reason)
+    return (
+        settlement.id,
+        settlement.token,
+        outcome.status,
+        outcome.reason,
+        storable(outcome.detail),
+        storable(outcome.error),
+        outcome.exit_code,
+        outcome.started_at,
+        outcome.completed_at,
+        msgspec.json.encode(outcome.stats).decode(),
+        outcome.result,
+        outcome.log,
+    )
+
+
+def _call(row: Record) -> Call:
+    """A claimed call, with what its worker needs of its inputs and its revision."""
+    fields: dict[str, Any] = shown(row)
+    fields |= {name: row[name] for name in ("method", "url", "headers", "payload")}
+    revision = row["revision"] or {}
+    return Call(**fields | {name: revision[name] for name in _OF_REVISION if name in revision})

@@ -1,0 +1,112 @@
+-- Calls as clients see them: stored, listed, compared and set.
+
+-- name: insert_calls
+-- One statement, so all or none. The places of the queue follow the list: the identity is drawn in the order of ord.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::integer[], $7::integer[], $8::bytea[],
+        $9::timestamptz[], $10::text[], $11::text[], $12::jsonb[], $13::bytea[]
+    ) WITH ORDINALITY AS given (
+        id, app_name, path, type, priority, delay_s, memory_mb, route_revision,
+        created_at, method, url, headers, payload, ord
+    )
+), stored AS (
+    INSERT INTO calls (
+        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, created_at, status, due_at
+    )
+    SELECT
+        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, coalesce(created_at, now()),
+        CASE WHEN delay_s > 0 THEN 'delayed' ELSE 'queued' END,
+        CASE WHEN delay_s > 0 THEN now() + make_interval(secs => delay_s) END
+    FROM given
+    ORDER BY ord
+    RETURNING id, order_no, priority, delay_s, memory_mb
+), inputs AS (
+    INSERT INTO call_inputs (call_id, method, url, headers, payload)
+    SELECT id, method, url, headers, payload FROM given
+)
+SELECT id, order_no, priority, delay_s::bigint * 1000 AS delay_ms, memory_mb FROM stored ORDER BY order_no
+
+-- name: update_call
+-- The comparison and the change are one step: whoever comes second compares with what the first wrote.
+WITH updated AS (
+    UPDATE calls SET
+        status = $15,
+        reason = $16,
+        detail = $17,
+        error = $18,
+        exit_code = $19,
+        created_at = coalesce($20, created_at),
+        claimed_at = $21,
+        started_at = $22,
+        completed_at = $23,
+        stats = $24
+    WHERE id = $1
+        AND app_name = $2
+        AND path = $3
+        AND attempt = $4
+        AND $5 IN (status, visible_status(status, due_at))
+        AND reason IS NOT DISTINCT FROM $6
+        AND detail = $7
+        AND error = $8
+        AND exit_code IS NOT DISTINCT FROM $9
+        AND created_at = $10
+        AND claimed_at IS NOT DISTINCT FROM $11
+        AND started_at IS NOT DISTINCT FROM $12
+        AND completed_at IS NOT DISTINCT FROM $13
+        AND stats = $14
+    RETURNING id
+)
+SELECT
+    EXISTS (SELECT FROM updated) AS updated,
+    EXISTS (SELECT FROM calls WHERE id = $1 AND app_name = $2) AS found
+
+-- name: get_call
+SELECT * FROM visible_calls WHERE id = $2 AND app_name = $1
+
+-- name: get_calls
+SELECT *
+FROM visible_calls
+WHERE ($5 = '' OR path = $5)
+    AND id < $1
+    AND created_at > coalesce($2::timestamptz, '-infinity')
+    AND created_at < coalesce($3::timestamptz, 'infinity')
+ORDER BY id DESC
+LIMIT $4
+
+-- name: get_calls_by_app
+SELECT *
+FROM visible_calls
+WHERE app_name = $5
+    AND id < $1
+    AND created_at > coalesce($2::timestamptz, '-infinity')
+    AND created_at < coalesce($3::timestamptz, 'infinity')
+ORDER BY id DESC
+LIMIT $4
+
+-- name: get_calls_by_path
+SELECT *
+FROM visible_calls
+WHERE app_name = $5 AND path = $6
+    AND id < $1
+    AND created_at > coalesce($2::timestamptz, '-infinity')
+    AND created_at < coalesce($3::timestamptz, 'infinity')
+ORDER BY id DESC
+LIMIT $4
+
+-- name: get_payload
+SELECT payload FROM call_inputs WHERE call_id = $1
+
+-- name: get_result
+SELECT body
+FROM call_results
+JOIN calls ON calls.id = call_results.call_id
+WHERE calls.id = $2 AND calls.app_name = $1
+
+-- name: insert_log
+INSERT INTO call_logs (call_id, app_name, log) VALUES ($2, $1, $3)
+ON CONFLICT (call_id) DO UPDATE SET app_name = excluded.app_name, log = excluded.log
+
+-- name: get_log
+SELECT log FROM call_logs WHERE call_id = $2 AND app_name = $1

@@ -1,0 +1,156 @@
+-- Calls as workers and maintenance see them. Whatever changes many rows locks them by id, so that no two wait in a ring.
+-- Rows are compared after they are locked: what another transaction committed meanwhile counts.
+
+-- name: claim
+WITH request AS (
+    SELECT id, max(token) AS token FROM unnest($1::uuid[], $2::bigint[]) AS request (id, token) GROUP BY id
+), locked AS (
+    SELECT
+        calls.id,
+        request.token,
+        CASE
+            WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+            WHEN attempt >= $4 THEN 'error'
+            ELSE 'running'
+        END AS verdict
+    FROM calls
+    JOIN request ON request.id = calls.id
+    WHERE status IN ('delayed', 'queued', 'running') AND coalesce(calls.token, 0) < request.token
+    ORDER BY calls.id
+    FOR UPDATE OF calls
+), claimed AS (
+    UPDATE calls SET
+        status = verdict,
+        reason = CASE verdict WHEN 'cancelled' THEN 'client_request' WHEN 'error' THEN 'killed' END,
+        detail = CASE verdict WHEN 'error' THEN 'too_many_attempts' ELSE '' END,
+        error = CASE verdict WHEN 'error' THEN format('Given up after %s attempts', attempt) ELSE '' END,
+        attempt = attempt + CASE verdict WHEN 'running' THEN 1 ELSE 0 END,
+        token = locked.token,
+        incarnation = $3,
+        claimed_at = CASE verdict WHEN 'running' THEN clock_timestamp() ELSE claimed_at END,
+        started_at = CASE verdict WHEN 'running' THEN NULL ELSE started_at END,
+        completed_at = CASE verdict WHEN 'running' THEN NULL ELSE clock_timestamp() END
+    FROM locked
+    WHERE calls.id = locked.id
+    RETURNING calls.*
+)
+SELECT
+    claimed.*,
+    coalesce(method, '') AS method,
+    coalesce(url, '') AS url,
+    coalesce(headers, '{}') AS headers,
+    CASE WHEN status = 'running' AND octet_length(payload) <= $5 THEN payload END AS payload,
+    content AS revision
+FROM claimed
+LEFT JOIN call_inputs ON call_inputs.call_id = claimed.id
+LEFT JOIN route_revisions ON route_revisions.id = claimed.route_revision
+
+-- name: mark_started
+UPDATE calls SET started_at = $3 WHERE id = $1 AND token = $2 AND status = 'running'
+
+-- name: held
+SELECT calls.id
+FROM calls
+JOIN unnest($1::uuid[], $2::bigint[]) AS request (id, token) USING (id, token)
+WHERE status = 'running'
+
+-- name: settle
+-- Rows that this token settled before are answered again. One that was released is no longer the token's.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
+        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[]
+    ) AS given (
+        id, token, status, reason, detail, error, exit_code, started_at, completed_at, stats, result, log
+    )
+), locked AS (
+    SELECT calls.id, calls.token, calls.status
+    FROM calls
+    JOIN given ON given.id = calls.id AND given.token = calls.token
+    ORDER BY calls.id
+    FOR UPDATE OF calls
+), settled AS (
+    UPDATE calls SET
+        status = given.status,
+        reason = given.reason,
+        detail = given.detail,
+        error = given.error,
+        exit_code = given.exit_code,
+        started_at = given.started_at,
+        completed_at = given.completed_at,
+        stats = given.stats::jsonb
+    FROM locked
+    JOIN given ON given.id = locked.id AND given.token = locked.token
+    WHERE calls.id = locked.id AND locked.status = 'running'
+    RETURNING calls.id, calls.app_name, given.result, given.log
+), results AS (
+    INSERT INTO call_results (call_id, body)
+    SELECT id, result FROM settled
+    ON CONFLICT (call_id) DO UPDATE SET body = excluded.body
+), logs AS (
+    INSERT INTO call_logs (call_id, app_name, log)
+    SELECT id, app_name, log FROM settled
+    ON CONFLICT (call_id) DO UPDATE SET log = excluded.log
+)
+SELECT id FROM locked WHERE status IN ('running', 'success', 'error', 'cancelled')
+
+-- name: release
+-- The token stays, so that older ones remain shut out.
+WITH locked AS (
+    SELECT calls.id
+    FROM calls
+    JOIN unnest($1::uuid[], $2::bigint[]) AS request (id, token) USING (id, token)
+    WHERE status = 'running'
+    ORDER BY calls.id
+    FOR UPDATE OF calls
+)
+UPDATE calls SET
+    status = 'queued',
+    attempt = greatest(attempt - CASE WHEN $3 THEN 1 ELSE 0 END, 0),
+    incarnation = NULL,
+    claimed_at = NULL,
+    started_at = NULL
+FROM locked
+WHERE calls.id = locked.id
+
+-- name: settle_dead
+WITH locked AS (
+    SELECT id
+    FROM calls
+    WHERE id = ANY ($1::uuid[]) AND status IN ('delayed', 'queued', 'running')
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE calls SET
+    status = 'error',
+    reason = 'killed',
+    detail = 'too_many_attempts',
+    error = 'Given up: the workers that took it were lost too often',
+    completed_at = clock_timestamp()
+FROM locked
+WHERE calls.id = locked.id
+
+-- name: unfinished
+SELECT
+    id,
+    order_no,
+    priority,
+    CASE status
+        WHEN 'delayed' THEN greatest(0, ceil(extract(epoch FROM due_at - clock_timestamp()) * 1000))::bigint
+        ELSE 0
+    END AS delay_ms,
+    memory_mb
+FROM calls
+WHERE status IN ('delayed', 'queued', 'running')
+    AND (-priority, order_no) > (-$1::smallint, $2::bigint)
+    AND created_at > coalesce($3::timestamptz, '-infinity')
+    AND (
+        status <> 'running'
+        OR NOT EXISTS (
+            SELECT FROM workers
+            WHERE workers.incarnation = calls.incarnation AND heartbeat_at > now() - make_interval(secs => $4)
+        )
+    )
+ORDER BY -priority, order_no
+LIMIT $5

@@ -1,0 +1,33 @@
+"""Incarnations of workers and their heartbeats, told by Postgres's clock; and the identity of the database."""
+
+from uuid import UUID
+
+from common.store.database import OnDatabase
+from common.store.queries import query
+
+
+class Workers(OnDatabase):
+    """Who is alive. The promises stand in Datastore."""
+
+    async def register_worker(self, incarnation: UUID, host: str, slots: int, memory_mb: int) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("register_worker"), incarnation, host, slots, memory_mb)
+
+    async def heartbeat(self, incarnation: UUID) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("heartbeat"), incarnation)
+
+    async def remove_worker(self, incarnation: UUID) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("remove_worker"), incarnation)
+
+    async def live_incarnations(self) -> set[UUID]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("live_incarnations"), self._settings.heartbeat_stale_s)
+        return {row["incarnation"] for row in rows}
+
+    async def installation_id(self) -> UUID:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("installation_id"))
+        identity: UUID = rows[0]["id"]
+        return identity

@@ -1,0 +1,124 @@
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from common import errors
+from common.models import App, AppFilter, CallStatus, Reason
+from common.store.postgres import PostgresStore
+from tests.conformance.store.samples import APP, NOW, ROUTE, a_call, claim, row_of, submit
+
+
+async def test_an_app_comes_back_as_it_was_stored(store: PostgresStore) -> None:
+    stored = await store.insert_app(App(name="Test", config={"A": "1", "B": ""}).set_defaults(NOW))
+    assert stored == App(name="Test", config={"A": "1", "B": ""}, created_at=NOW, updated_at=NOW)
+    assert await store.get_app("Test") == stored
+
+
+async def test_an_app_without_times_gets_one_reading_of_the_clock(store: PostgresStore) -> None:
+    stored = await store.insert_app(APP)
+    assert stored.created_at is not None
+    assert stored.created_at == stored.updated_at
+    assert abs((datetime.now(UTC) - stored.created_at).total_seconds()) < 60
+
+
+async def test_no_app_and_no_name_are_refused(store: PostgresStore) -> None:
+    with pytest.raises(errors.DatastoreEmptyAppError):
+        await store.insert_app(None)
+    with pytest.raises(errors.DatastoreEmptyAppError):
+        await store.update_app(None)
+    for refused in (
+        store.insert_app(App()),
+        store.update_app(App()),
+        store.get_app(""),
+        store.remove_app(""),
+    ):
+        with pytest.raises(errors.DatastoreEmptyAppNameError):
+            await refused
+
+
+@pytest.mark.parametrize("name", ["unknown", "nul\0", "\ud800", "App"])
+async def test_an_unknown_app_is_not_found(store: PostgresStore, app: App, name: str) -> None:
+    for missing in (store.get_app(name), store.update_app(App(name=name)), store.remove_app(name)):
+        with pytest.raises(errors.AppsNotFoundError):
+            await missing
+
+
+async def test_a_name_is_taken_once(store: PostgresStore, app: App) -> None:
+    with pytest.raises(errors.AppsAlreadyExistsError):
+        await store.insert_app(App(name=app.name, config={"other": "x"}))
+    assert await store.get_app(app.name) == app
+
+
+async def test_apps_are_listed_by_name_in_byte_order_page_by_page(store: PostgresStore) -> None:
+    assert await store.get_apps() == []
+    names = ["Abcdefg", "Test", "Zed", "_x", "abc", "b-1"]
+    for name in reversed(names):
+        await store.insert_app(App(name=name))
+    assert [app.name for app in await store.get_apps()] == names
+    assert [app.name for app in await store.get_apps(AppFilter())] == names
+    first = await store.get_apps(AppFilter(per_page=4))
+    rest = await store.get_apps(AppFilter(per_page=4, cursor=first[-1].name))
+    assert [app.name for app in first + rest] == names
+
+
+async def test_apps_are_filtered_by_name(store: PostgresStore) -> None:
+    for name in "abc":
+        await store.insert_app(App(name=name))
+    assert [app.name for app in await store.get_apps(AppFilter(name="b"))] == ["b"]
+    assert [app.name for app in await store.get_apps(AppFilter(name_in=("c", "a", "x")))] == ["a", "c"]
+    assert await store.get_apps(AppFilter(name="b", name_in=("c",))) == []
+    assert await store.get_apps(AppFilter(name="nul\0", cursor="\0")) == []
+
+
+async def test_update_merges_config(store: PostgresStore, app: App) -> None:
+    updated = await store.update_app(App(name=app.name, config={"GREETING": "", "NEW": "1", "NEVER": ""}))
+    assert updated.config == {"NEW": "1"}
+    assert updated.created_at == app.created_at
+    assert await store.get_app(app.name) == updated
+
+
+async def test_updated_at_moves_only_on_a_change(store: PostgresStore, app: App) -> None:
+    for nothing in ({}, {"GREETING": "hello"}, {"absent": ""}):
+        assert await store.update_app(App(name=app.name, config=nothing)) == app
+    changed = await store.update_app(App(name=app.name, config={"GREETING": "hi"}))
+    assert changed.updated_at is not None
+    assert app.updated_at is not None
+    assert changed.updated_at > app.updated_at
+
+
+async def test_concurrent_updates_lose_nothing(store: PostgresStore, app: App) -> None:
+    await asyncio.gather(*(store.update_app(App(name=app.name, config={f"K{i}": "v"})) for i in range(8)))
+    assert set((await store.get_app(app.name)).config) == {"GREETING", *(f"K{i}" for i in range(8))}
+
+
+async def test_removing_an_app_takes_its_routes_along(store: PostgresStore, app: App) -> None:
+    await store.insert_route(ROUTE)
+    await store.remove_app(app.name)
+    with pytest.raises(errors.AppsNotFoundError):
+        await store.get_app(app.name)
+    assert await store.get_routes_by_app(app.name) == []
+    await store.insert_app(APP)
+    assert await store.get_routes_by_app(app.name) == []
+
+
+async def test_removing_an_app_cancels_its_unfinished_calls(store: PostgresStore, app: App) -> None:
+    waiting, delayed, running, other = a_call(), a_call(delay=60), a_call(), a_call(app_name="other")
+    await submit(store, waiting, delayed, running, other)
+    await claim(store, running, 1)
+    await store.remove_app(app.name)
+    for call in (waiting, delayed):
+        cancelled = await store.get_call(app.name, call.id)
+        assert (cancelled.status, cancelled.reason) == (CallStatus.CANCELLED, Reason.CLIENT_REQUEST)
+        assert cancelled.completed_at is not None
+    assert (await store.get_call(app.name, running.id)).status is CallStatus.RUNNING
+    assert (await row_of(store, running))["cancel_requested_at"] is not None
+    assert (await store.get_call("other", other.id)).status is CallStatus.QUEUED
+
+
+async def test_a_failed_removal_cancels_nothing(store: PostgresStore) -> None:
+    call = a_call(app_name="gone")
+    await submit(store, call)
+    with pytest.raises(errors.AppsNotFoundError):
+        await store.remove_app("gone")
+    assert (await store.get_call("gone", call.id)).status is CallStatus.QUEUED

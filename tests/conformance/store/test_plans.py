@@ -1,0 +1,67 @@
+"""Every order that is listed comes from an index: no list is sorted, however long it gets."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from common.models import new_id
+from common.store.postgres import PostgresStore
+from common.store.queries import query
+
+PAGE = (UUID(int=2**128 - 1), None, None, 30)
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan] + [node for child in plan.get("Plans", []) for node in nodes(child)]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "index"),
+    [
+        ("get_apps", ("", "", [], 30), "apps_pkey"),
+        ("get_routes_by_app", ("app", "", "", 30), "routes_pkey"),
+        ("get_calls", (*PAGE, ""), "calls_pkey"),
+        ("get_calls_by_app", (*PAGE, "app"), "calls_by_app"),
+        ("get_calls_by_path", (*PAGE, "app", "/hello"), "calls_by_path"),
+        ("unfinished", (3, 0, None, 20.0, 1000), "calls_unfinished"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_list_takes_its_order_from_its_index(
+    store: PostgresStore, name: str, arguments: tuple[Any, ...], index: str, mode: str
+) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
+            await connection.execute(f"SET LOCAL {setting} = off")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query(name)}", *arguments)
+    found = nodes(json.loads(text)[0]["Plan"])
+    assert index in {node.get("Index Name") for node in found}
+    assert not [node for node in found if "Sort" in node["Node Type"]]
+
+
+async def test_pages_of_the_queue_begin_in_the_middle_of_the_index(store: PostgresStore) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        await connection.execute("SET LOCAL enable_bitmapscan = off")
+        text = await connection.fetchval(
+            f"EXPLAIN (FORMAT JSON) {query('unfinished')}", 1, 5000, None, 20.0, 1000
+        )
+    (scan,) = [
+        node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Index Name") == "calls_unfinished"
+    ]
+    assert "order_no" in scan["Index Cond"]
+
+
+async def test_calls_are_claimed_by_their_ids(store: PostgresStore) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        text = await connection.fetchval(
+            f"EXPLAIN (FORMAT JSON) {query('claim')}", [new_id()], [1], new_id(), 5, 1
+        )
+    scanned = {
+        node.get("Relation Name") for node in nodes(json.loads(text)[0]["Plan"]) if "Seq" in node["Node Type"]
+    }
+    assert "calls" not in scanned

@@ -1,0 +1,57 @@
+import asyncio
+
+from common.models import new_id
+from common.settings import Settings
+from common.store.postgres import PostgresStore
+
+
+async def test_an_incarnation_lives_from_its_registration_to_its_removal(store: PostgresStore) -> None:
+    incarnation = new_id()
+    assert await store.live_incarnations() == set()
+    await store.register_worker(incarnation, "host", 4, 2048)
+    assert await store.live_incarnations() == {incarnation}
+    await store.remove_worker(incarnation)
+    await store.remove_worker(incarnation)
+    assert await store.live_incarnations() == set()
+
+
+async def test_an_incarnation_without_a_fresh_heartbeat_is_not_live(store: PostgresStore) -> None:
+    stale, fresh = new_id(), new_id()
+    for incarnation in (stale, fresh):
+        await store.register_worker(incarnation, "host", 4, 2048)
+    async with store.get_database().acquire() as connection:
+        await connection.execute("UPDATE workers SET heartbeat_at = now() - interval '19 s'")
+        assert await store.live_incarnations() == {stale, fresh}
+        await connection.execute("UPDATE workers SET heartbeat_at = now() - interval '21 s'")
+    await store.heartbeat(fresh)
+    assert await store.live_incarnations() == {fresh}
+    await store.register_worker(stale, "host", 4, 2048)
+    assert await store.live_incarnations() == {stale, fresh}
+
+
+async def test_a_heartbeat_of_an_unknown_incarnation_makes_none(store: PostgresStore) -> None:
+    await store.heartbeat(new_id())
+    assert await store.live_incarnations() == set()
+
+
+async def test_how_stale_is_too_stale_is_a_setting(store: PostgresStore, database_url: str) -> None:
+    incarnation = new_id()
+    await store.register_worker(incarnation, "host", 4, 2048)
+    async with store.get_database().acquire() as connection:
+        await connection.execute("UPDATE workers SET heartbeat_at = now() - interval '2 s'")
+    hasty = await PostgresStore.open(Settings(database_url=database_url, heartbeat_stale_s=1))
+    try:
+        assert await hasty.live_incarnations() == set()
+    finally:
+        await hasty.aclose()
+    assert await store.live_incarnations() == {incarnation}
+
+
+async def test_the_identity_of_the_database_never_changes(store: PostgresStore, database_url: str) -> None:
+    identities = set(await asyncio.gather(*(store.installation_id() for _ in range(6))))
+    again = await PostgresStore.open(Settings(database_url=database_url))
+    try:
+        identities.add(await again.installation_id())
+    finally:
+        await again.aclose()
+    assert len(identities) == 1

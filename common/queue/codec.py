@@ -1,0 +1,113 @@
+"""Between the contract's types and the scripts' flat arguments and answers. Pure functions; no Redis here.
+
+An id travels as its 16 raw bytes, a time in ms, a token and a place as whole numbers below 2^53 (Lua's numbers are
+doubles). A call's record in ``meta`` is packed and read by Lua only: lua/record.lua, protocol.md.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from common.models import MAX_PRIORITY, QueueEntry
+from common.queue.base import Acked, Depth, Extension, Reservation, Reserved
+
+LEVEL = 2**50  # places of one level; eight levels fit a double exactly
+
+Argument = bytes | int
+
+_ACKED = (Acked.UNKNOWN, Acked.ACKED, Acked.NOT_RESERVED)
+_EXTENSIONS = (Extension.UNKNOWN, Extension.HELD, Extension.CANCEL_REQUESTED, Extension.LOST)
+
+
+def place(priority: int, order_no: int) -> int:
+    """The score of an async call: level 1 for the highest priority (level 0 is the sync lane's), then its order_no.
+
+    Raises ValueError for what would land in another level."""
+    if not (0 <= priority <= MAX_PRIORITY and 0 <= order_no < LEVEL):
+        raise ValueError(f"no place for priority {priority}, order_no {order_no}")
+    return (MAX_PRIORITY + 1 - priority) * LEVEL + order_no
+
+
+def entry_arguments(entries: Sequence[QueueEntry], max_deliveries: int) -> list[Argument]:
+    """What push.lua takes for each call."""
+    arguments: list[Argument] = []
+    for entry in entries:
+        arguments += (
+            entry.id.bytes,
+            place(entry.priority, entry.order_no),
+            entry.delay_ms,
+            entry.memory_mb,
+            max_deliveries,
+        )
+    return arguments
+
+
+def reservation_arguments(reservations: Sequence[Reservation]) -> list[Argument]:
+    """What ack, extend and release take for each call."""
+    arguments: list[Argument] = []
+    for reservation in reservations:
+        arguments += (reservation.id.bytes, reservation.token)
+    return arguments
+
+
+def priority_bounds() -> list[Argument]:
+    """What depth.lua takes: for each priority 0..2 its first place and the first one after it."""
+    bounds: list[Argument] = []
+    for priority in range(MAX_PRIORITY + 1):
+        first = place(priority, 0)
+        bounds += (first, first + LEVEL)
+    return bounds
+
+
+class Reply(NamedTuple):
+    """reserve.lua's answer: the Reserved, whether maintenance has more to do, and the news it had seen."""
+
+    reserved: Reserved
+    has_more: bool
+    news: int
+
+
+def decode_reply(answer: list[Any]) -> Reply:
+    """reserve.lua's answer."""
+    more, next_ms, news, expires_at_ms, *calls = answer
+    reservations = [
+        Reservation(
+            id=UUID(bytes=calls[i]),
+            token=calls[i + 1],
+            deliveries=calls[i + 2],
+            expires_at_ms=expires_at_ms,
+        )
+        for i in range(0, len(calls), 3)
+    ]
+    reserved = Reserved(reservations=reservations, next_ms=decode_next_ms(next_ms))
+    return Reply(reserved, more == 1, news)
+
+
+def decode_next_ms(answer: int) -> int | None:
+    """Milliseconds, None for the scripts' -1."""
+    return None if answer < 0 else answer
+
+
+def decode_acked(answer: list[int]) -> list[Acked]:
+    """ack.lua's answer, call by call."""
+    return [_ACKED[code] for code in answer]
+
+
+def decode_extensions(answer: list[int]) -> list[Extension]:
+    """extend.lua's answer, call by call."""
+    return [_EXTENSIONS[code] for code in answer]
+
+
+def decode_depth(answer: list[int]) -> Depth:
+    """depth.lua's answer."""
+    low, middle, high, delayed, due, leased, expired, dead, calls, oldest_ms = answer
+    return Depth(
+        ready=(low, middle, high),
+        delayed=delayed,
+        due=due,
+        leased=leased,
+        expired=expired,
+        dead=dead,
+        calls=calls,
+        oldest_ready_ms=None if oldest_ms < 0 else oldest_ms,
+    )

@@ -100,13 +100,14 @@ class MessageQueue(Protocol):
     async def push(self, entries: Sequence[QueueEntry]) -> int:
         """Put calls at their places; return how many were new. A call that is already here stays as it is.
 
-        Raises QueueFullError, having pushed none, if they don't all fit (``queue_max_calls``, or Redis's memory).
+        Raises QueueFullError, having pushed none, if they don't all fit (``queue_max_calls``, or Redis's memory). Of
+        more than 500 calls, earlier parts may be pushed then.
         An entry with ``delay_ms`` > 0 can be reserved only after that long.
         """
         ...
 
     async def reserve(self, capacity: Capacity, incarnation: UUID) -> Reserved:
-        """Take calls from the head, as many as fit *capacity*, and lease each to *incarnation* for ``lease_s``.
+        """Take calls from the head, as many as fit *capacity* (500 at most), and lease each to *incarnation*.
 
         Stops at a call that fits only later; skips, within a bound, calls larger than ``total_mb``. Never waits.
         A cancelled or lost reply strands nothing: those leases expire.
@@ -126,7 +127,10 @@ class MessageQueue(Protocol):
         ...
 
     async def extend(self, reservations: Sequence[Reservation]) -> list[Extension]:
-        """Renew leases to ``lease_s`` from now; say for each what became of it. Never shortens a lease."""
+        """Renew leases to ``lease_s`` from now; say for each what became of it. Never shortens a lease.
+
+        A lease that has run out is held until maintenance restores its call: nobody else can have it before.
+        """
         ...
 
     async def release(self, reservations: Sequence[Reservation], delay_ms: int = 0) -> list[bool]:
@@ -137,7 +141,10 @@ class MessageQueue(Protocol):
         ...
 
     async def release_incarnation(self, incarnation: UUID) -> int:
-        """Release everything a dead incarnation holds, in one step; return how many. Deliveries stay counted."""
+        """Release everything a dead incarnation holds, in one step; return how many.
+
+        Deliveries stay counted: a call that was delivered too often is dead-lettered here too.
+        """
         ...
 
     async def maintain(self) -> int | None:
@@ -157,6 +164,10 @@ class MessageQueue(Protocol):
 
     async def depth(self) -> Depth:
         """Exact counts at one instant."""
+        ...
+
+    async def generation(self) -> int:
+        """Which life of the queue's data this is: another number than before means that Redis lost everything."""
         ...
 
     async def check(self) -> None:

@@ -161,6 +161,10 @@ class RedisQueue:
     async def depth(self) -> Depth:
         return codec.decode_depth(await self._run(scripts.DEPTH, *codec.priority_bounds()))
 
+    async def generation(self) -> int:
+        generation: int = await self._run(scripts.GENERATION)
+        return generation
+
     async def check(self) -> None:
         info = await _reach(lambda: self._commands.info("memory"))
         policy = info.get("maxmemory_policy", "noeviction")

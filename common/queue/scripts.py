@@ -42,5 +42,6 @@ RELEASE_INCARNATION = _script("release_incarnation", "ready", "lease", "meta", "
 MAINTAIN = _script("maintain", "ready", "delay", "lease", "meta", "dead", "state", "wake_async")
 BURY = _script("bury", "meta", "dead")
 DEPTH = _script("depth", "ready", "delay", "lease", "meta", "dead")
+GENERATION = _script("generation", "state")
 
-ALL = (PUSH, RESERVE, ACK, EXTEND, RELEASE, RELEASE_INCARNATION, MAINTAIN, BURY, DEPTH)
+ALL = (PUSH, RESERVE, ACK, EXTEND, RELEASE, RELEASE_INCARNATION, MAINTAIN, BURY, DEPTH, GENERATION)

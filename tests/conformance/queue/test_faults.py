@@ -116,6 +116,16 @@ async def test_a_killed_redis_comes_back_with_what_it_held(
     assert new.token > old.token
 
 
+async def test_another_generation_tells_that_everything_was_lost(
+    own_queue: RedisQueue, own_admin: Redis
+) -> None:
+    before = await own_queue.generation()
+    await own_queue.push([entry(1)])
+    assert await own_queue.generation() == before
+    await own_admin.flushall()
+    assert await own_queue.generation() > before
+
+
 Operation = Callable[[RedisQueue], Awaitable[object]]
 OPERATIONS: dict[str, Operation] = {
     "push": lambda queue: queue.push([entry(1)]),
@@ -130,6 +140,7 @@ OPERATIONS: dict[str, Operation] = {
     "dead": lambda queue: queue.dead(1),
     "bury": lambda queue: queue.bury([NOBODY.id]),
     "depth": lambda queue: queue.depth(),
+    "generation": lambda queue: queue.generation(),
     "check": lambda queue: queue.check(),
 }
 

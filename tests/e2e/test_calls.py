@@ -1,6 +1,7 @@
 """One call from HTTP through the queue and a container to its record, and every way in which it can end."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -35,7 +36,9 @@ async def test_nonzero_exit_is_a_bad_exit(system: System) -> None:
     assert await system.log(call_id) == "why\n"
 
 
-async def test_timeout_kills_at_the_limit(system: System, record_property: pytest.RecordProperty) -> None:
+async def test_timeout_kills_at_the_limit(
+    system: System, record_property: Callable[[str, object], None]
+) -> None:
     await system.start_worker()
     call_id = await system.submit(await system.create_route("echo begun >&2; sleep 60", timeout=1))
     (call,) = await system.finished([call_id])

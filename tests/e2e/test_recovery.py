@@ -104,7 +104,7 @@ async def test_a_killed_api_loses_nothing_that_it_accepted(system: System) -> No
 
 async def test_redis_away_is_no_reason_to_lose_a_call(system: System) -> None:
     client = redis.asyncio.from_url(system.redis_url)
-    await client.execute_command("CLIENT", "PAUSE", "4000", "ALL")
+    await client.client_pause(4000)
     await client.aclose()
     call_id = await system.submit(await system.create_route("true"))
     await system.start_worker()

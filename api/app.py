@@ -1,0 +1,154 @@
+"""The api process put together: the only place where its parts are made and joined. They close in reverse order."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+from api.admission import Admission
+from api.bodies import BodyBudget
+from api.guard import guard, require_loopback
+from api.invocation import Submitter
+from api.keys import ADMISSION, BODIES, METRICS, QUEUE, ROUTES, SETTINGS, STORE, SUBMITTER
+from api.maintenance import Maintenance
+from api.middlewares import answer_errors, finish
+from api.protocol_log import ProtocolLog
+from api.pusher import Pusher
+from api.reconciler import Reconciler
+from api.route_cache import RouteCache
+from api.urls import add_urls
+from common.errors import UnavailableError
+from common.queue.redis import RedisQueue
+from common.settings import Settings
+from common.store.postgres import PostgresStore
+from common.telemetry.logs import get_logger
+from common.telemetry.metrics import Metrics
+
+START_S = 60.0  # how long a server may be away at the start
+START_RETRY_S = 1.0
+KEEPALIVE_S = 75.0
+SHUTDOWN_S = 10.0  # how long requests under way may take to end
+
+Part = TypeVar("Part")
+
+_log = get_logger("app")
+
+
+def create_app(settings: Settings) -> web.Application:
+    """The application; its parts open with it. Raises SettingsError for an address that is not loopback."""
+    require_loopback(settings)
+    app = web.Application(middlewares=[finish, answer_errors, guard], client_max_size=0)
+    app[SETTINGS] = settings
+    app[METRICS] = Metrics()
+    app[BODIES] = BodyBudget()
+    add_urls(app.router)
+    app.cleanup_ctx.extend([_store, _queue, _routes, _submitter, _maintenance])
+    return app
+
+
+def create_runner(app: web.Application) -> web.AppRunner:
+    """How the application is served. Payloads stay as they came, and there is no access log beside our own.
+
+    A handler runs to its end when its client goes away: it is short and bounded, and half a change helps nobody.
+    """
+    return web.AppRunner(
+        app,
+        logger=ProtocolLog(),
+        access_log=None,
+        auto_decompress=False,
+        handler_cancellation=False,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Raises FatalError, UnavailableError when a server stays away at the start, OSError when the port can't be had.
+    """
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    runner = create_runner(create_app(settings))
+    starting = asyncio.create_task(_start(runner, settings))
+    stopping = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await stopping
+    finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.wait({starting, stopping})
+        await runner.cleanup()
+
+
+async def _start(runner: web.AppRunner, settings: Settings) -> None:
+    await runner.setup()
+    await web.TCPSite(runner, settings.host, settings.port).start()
+    _log.info("listening", host=settings.host, port=settings.port)
+
+
+async def _store(app: web.Application) -> AsyncIterator[None]:
+    store = await _patiently("Postgres", lambda: PostgresStore.open(app[SETTINGS]))
+    app[STORE] = store
+    try:
+        yield
+    finally:
+        await store.aclose()
+
+
+async def _queue(app: web.Application) -> AsyncIterator[None]:
+    queue = RedisQueue.open(app[SETTINGS])
+    app[QUEUE] = queue
+    try:
+        await _patiently("Redis", queue.check)
+        admission = app[ADMISSION] = Admission(queue, app[SETTINGS].queue_max_calls)
+        yield
+        await admission.aclose()
+    finally:
+        await queue.aclose()
+
+
+async def _routes(app: web.Application) -> AsyncIterator[None]:
+    routes = app[ROUTES] = RouteCache(app[STORE])
+    yield
+    await routes.aclose()
+
+
+async def _submitter(app: web.Application) -> AsyncIterator[None]:
+    pusher = Pusher(app[QUEUE])
+    submitter = app[SUBMITTER] = Submitter(app[STORE], pusher, app[METRICS])
+    yield
+    await submitter.aclose()
+    await pusher.aclose()
+
+
+async def _maintenance(app: web.Application) -> AsyncIterator[None]:
+    store, queue = app[STORE], app[QUEUE]
+    reconciler = Reconciler(store, queue, app[METRICS], app[SETTINGS].reconcile_interval_s)
+    maintenance = Maintenance(store, queue, reconciler)
+    maintenance.start()
+    yield
+    await maintenance.aclose()
+
+
+async def _patiently(server: str, reach: Callable[[], Awaitable[Part]]) -> Part:
+    """What *reach* returns, tried for START_S. Raises UnavailableError only after that, anything else at once."""
+    give_up_at_s = time.monotonic() + START_S
+    while True:
+        try:
+            return await reach()
+        except UnavailableError as error:
+            left_s = give_up_at_s - time.monotonic()
+            if left_s <= 0:
+                raise
+            cause = str(error.__cause__ or error)
+            _log.warning(f"{server} does not answer yet", cause=cause, giving_up_in_s=round(left_s))
+        await asyncio.sleep(START_RETRY_S)

@@ -1,0 +1,60 @@
+"""/v1/apps: create, list, show, change, delete apps."""
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from api.keys import BODIES, ROUTES, STORE
+from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of
+from api.schemas import JSON_MAX_BYTES, app_json, decode_app, json_response
+from common.errors import AppsNameImmutableError
+from common.models import App, AppFilter
+from common.models.app import validate_config
+
+
+async def list_apps(request: web.Request) -> web.Response:
+    per_page = per_page_of(request)
+    apps = await request.app[STORE].get_apps(AppFilter(per_page=per_page, cursor=key_cursor_of(request)))
+    cursor = key_cursor(apps[-1].name, len(apps), per_page) if apps else ""
+    return json_response(
+        {
+            "message": "Successfully listed applications",
+            "next_cursor": cursor,
+            "apps": [app_json(app) for app in apps],
+        }
+    )
+
+
+async def create_app(request: web.Request) -> web.Response:
+    app = await _body(request)
+    app.validate()
+    created = await request.app[STORE].insert_app(app.set_defaults(datetime.now(UTC)))
+    return json_response({"message": "App successfully created", "app": app_json(created)})
+
+
+async def get_app(request: web.Request) -> web.Response:
+    app = await request.app[STORE].get_app(app_name_of(request))
+    return json_response({"message": "Successfully loaded app", "app": app_json(app)})
+
+
+async def update_app(request: web.Request) -> web.Response:
+    name = app_name_of(request)
+    change = await _body(request)
+    if change.name not in ("", name):
+        raise AppsNameImmutableError(field="app.name")
+    validate_config(change.config, "app.config")
+    app = await request.app[STORE].update_app(App(name=name, config=change.config))
+    request.app[ROUTES].forget(name)
+    return json_response({"message": "App successfully updated", "app": app_json(app)})
+
+
+async def delete_app(request: web.Request) -> web.Response:
+    name = app_name_of(request)
+    await request.app[STORE].remove_app(name)
+    request.app[ROUTES].forget(name)
+    return json_response({"message": "App deleted"})
+
+
+async def _body(request: web.Request) -> App:
+    async with request.app[BODIES].body(request, JSON_MAX_BYTES) as body:
+        return decode_app(body)

@@ -1,0 +1,93 @@
+"""/v1/apps/{app}/calls: list and show calls, their logs and their results. Status is there from the first moment."""
+
+from aiohttp import web
+
+from api.keys import STORE
+from api.parameters import app_name_of, call_id_of, id_cursor_of, per_page_of, time_of
+from api.schemas import JSON, call_json, json_response
+from common.errors import (
+    CallLogNotFoundError,
+    CallNotFoundError,
+    CallResultNotFoundError,
+    InvalidFromTimeError,
+    InvalidToTimeError,
+    NotAcceptableError,
+)
+from common.models import CallFilter
+
+TEXT = "text/plain; charset=utf-8"
+BYTES = "application/octet-stream"
+
+
+async def list_calls(request: web.Request) -> web.Response:
+    app_name, per_page = app_name_of(request), per_page_of(request)
+    wanted = CallFilter(
+        app_name=app_name,
+        path=request.query.get("path", ""),
+        from_time=time_of(request, "from_time", InvalidFromTimeError),
+        to_time=time_of(request, "to_time", InvalidToTimeError),
+        cursor=id_cursor_of(request),
+        per_page=per_page,
+    )
+    calls = await request.app[STORE].get_calls(wanted)
+    if not calls:
+        await request.app[STORE].get_app(app_name)
+    cursor = str(calls[-1].id) if len(calls) == per_page else ""
+    return json_response(
+        {
+            "message": "Successfully listed calls",
+            "next_cursor": cursor,
+            "calls": [call_json(call) for call in calls],
+        }
+    )
+
+
+async def get_call(request: web.Request) -> web.Response:
+    call = await request.app[STORE].get_call(app_name_of(request), call_id_of(request))
+    return json_response({"message": "Successfully loaded call", "call": call_json(call)})
+
+
+async def get_log(request: web.Request) -> web.Response:
+    """The log of a final call, as JSON or as the bytes that it is."""
+    app_name, call_id = app_name_of(request), call_id_of(request, CallLogNotFoundError)
+    store = request.app[STORE]
+    try:
+        call = await store.get_call(app_name, call_id)
+    except CallNotFoundError as error:
+        raise CallLogNotFoundError from error
+    if not call.status.is_final:
+        raise CallLogNotFoundError
+    content_type = _accepted(request)
+    try:
+        log = await store.get_log(app_name, call_id)
+    except CallLogNotFoundError:
+        log = b""  # it ended before it could write one
+    if content_type == TEXT:
+        return web.Response(body=log, headers={"Content-Type": TEXT})
+    text = {"call_id": call_id, "log": log.decode(errors="replace"), "app_name": app_name}
+    return json_response({"message": "Successfully loaded log", "log": text})
+
+
+async def get_result(request: web.Request) -> web.Response:
+    """What a final call wrote to stdout, byte for byte."""
+    app_name, call_id = app_name_of(request), call_id_of(request, CallResultNotFoundError)
+    result = await request.app[STORE].get_result(app_name, call_id)
+    return web.Response(body=result, headers={"Content-Type": TEXT if _is_text(result) else BYTES})
+
+
+def _accepted(request: web.Request) -> str:
+    """JSON or TEXT, by Fn v1's rules. Raises NotAcceptableError."""
+    accepts = request.headers.getall("Accept", ["*/*"])
+    for accept in accepts:
+        for part, content_type in (("application/json", JSON), ("text/plain", TEXT), ("*/*", JSON)):
+            if part in accept:
+                return content_type
+    raise NotAcceptableError(field="Accept")
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

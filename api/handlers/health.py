@@ -1,0 +1,70 @@
+"""/, /version, /healthz, /readyz, /metrics: what this process is and how it does."""
+
+import asyncio
+import math
+
+from aiohttp import web
+
+from api import VERSION
+from api.keys import METRICS, QUEUE, STORE
+from api.middlewares import APIError
+from api.schemas import json_response
+from common.errors import MillraceError, QueueUnavailableError
+from common.queue.base import Depth
+from common.telemetry.metrics import CONTENT_TYPE, Metrics
+
+CHECK_S = 5.0
+DEPTH_S = 2.0
+
+
+async def hello(_request: web.Request) -> web.Response:
+    return json_response({"goto": "/v1/apps", "hello": "world!"})
+
+
+async def version(_request: web.Request) -> web.Response:
+    return json_response({"version": VERSION})
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """The process answers. Says nothing of its servers: restarting it would not bring them back."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Postgres and Redis answer; else 503 that names who does not."""
+    checks = {"Postgres": request.app[STORE].check(), "Redis": request.app[QUEUE].check()}
+    answers = await asyncio.gather(
+        *(asyncio.wait_for(check, CHECK_S) for check in checks.values()), return_exceptions=True
+    )
+    troubles = []
+    for name, answer in zip(checks, answers, strict=True):
+        if isinstance(answer, MillraceError):
+            troubles.append(f"{name}: {answer.message}")
+        elif isinstance(answer, TimeoutError):
+            troubles.append(f"{name}: no answer within {CHECK_S:g} s")
+        elif answer is not None:
+            raise answer
+    if troubles:
+        raise APIError(503, "Not ready: " + "; ".join(troubles), code="not_ready")
+    return json_response({"status": "ready"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """The text exposition. Without Redis the queue's gauges are left out or NaN; the rest is answered all the same."""
+    ours = request.app[METRICS]
+    try:
+        async with asyncio.timeout(DEPTH_S):
+            _show(ours, await request.app[QUEUE].depth())
+    except (QueueUnavailableError, TimeoutError):
+        ours.queue_ready.clear()
+        ours.queue_calls.clear()
+        ours.queue_oldest_s.set(math.nan)
+    return web.Response(body=ours.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _show(ours: Metrics, depth: Depth) -> None:
+    for priority, count in enumerate(depth.ready):
+        ours.queue_ready.labels(str(priority)).set(count)
+    for state in ("delayed", "due", "leased", "expired", "dead"):
+        ours.queue_calls.labels(state).set(getattr(depth, state))
+    ours.queue_oldest_s.set((depth.oldest_ready_ms or 0) / 1000)

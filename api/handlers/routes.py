@@ -1,0 +1,115 @@
+"""/v1/apps/{app}/routes: create, list, show, merge into, delete routes. ``…/routes/`` is the root route, ``/``."""
+
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from api.keys import BODIES, ROUTES, STORE
+from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of, route_path_of
+from api.schemas import JSON_MAX_BYTES, decode_route, json_response, route_json
+from common.errors import (
+    RoutesAlreadyExistsError,
+    RoutesInvalidPathError,
+    RoutesMissingPathError,
+    RoutesNotFoundError,
+    RoutesPathImmutableError,
+)
+from common.models import App, Route, RouteFilter, clean_path, normalize_path, validate_app_name
+
+CREATED = "Route successfully created"
+UPDATED = "Route successfully updated"
+
+
+async def list_routes(request: web.Request) -> web.Response:
+    app_name, per_page = app_name_of(request), per_page_of(request)
+    wanted = RouteFilter(
+        app_name=app_name,
+        image=request.query.get("image", ""),
+        per_page=per_page,
+        cursor=key_cursor_of(request),
+    )
+    routes = await request.app[STORE].get_routes_by_app(app_name, wanted)
+    if not routes:
+        await request.app[STORE].get_app(app_name)
+    cursor = key_cursor(routes[-1].path, len(routes), per_page) if routes else ""
+    return json_response(
+        {
+            "message": "Successfully listed routes",
+            "next_cursor": cursor,
+            "routes": [route_json(route) for route in routes],
+        }
+    )
+
+
+async def create_route(request: web.Request) -> web.Response:
+    app_name = app_name_of(request)
+    route = await _body(request, app_name)
+    if not route.path:
+        raise RoutesMissingPathError(field="route.path")
+    validate_app_name(app_name)
+    route = replace(route, path=normalize_path(route.path))
+    return _answer(CREATED, await _insert(request, route))
+
+
+async def get_route(request: web.Request) -> web.Response:
+    route = await request.app[STORE].get_route(app_name_of(request), route_path_of(request))
+    return _answer("Successfully loaded route", route)
+
+
+async def put_route(request: web.Request) -> web.Response:
+    change = await _change(request)
+    try:
+        return _answer(UPDATED, await _update(request, change))
+    except RoutesNotFoundError:
+        validate_app_name(change.app_name)
+        if normalize_path(change.path) != change.path:  # doubly escaped: it could not be named in a body
+            raise RoutesInvalidPathError(field="route.path") from None
+    try:
+        return _answer(CREATED, await _insert(request, change))
+    except RoutesAlreadyExistsError:  # by another request, meanwhile
+        return _answer(UPDATED, await _update(request, change))
+
+
+async def update_route(request: web.Request) -> web.Response:
+    return _answer(UPDATED, await _update(request, await _change(request)))
+
+
+async def delete_route(request: web.Request) -> web.Response:
+    app_name, path = app_name_of(request), route_path_of(request)
+    await request.app[STORE].remove_route(app_name, path)
+    request.app[ROUTES].forget(app_name, path)
+    return json_response({"message": "Route deleted"})
+
+
+async def _insert(request: web.Request, route: Route) -> Route:
+    now = datetime.now(UTC)
+    route = route.set_defaults(now)
+    route.validate()
+    return await request.app[STORE].put_route(route, App(name=route.app_name).set_defaults(now))
+
+
+async def _update(request: web.Request, change: Route) -> Route:
+    route = await request.app[STORE].update_route(change)
+    request.app[ROUTES].forget(route.app_name, route.path)
+    return route
+
+
+async def _change(request: web.Request) -> Route:
+    """The body, for the route that the URL names. Raises RoutesPathImmutableError if the body names another one."""
+    app_name, path = app_name_of(request), route_path_of(request)
+    change = await _body(request, app_name)
+    spelt = change.path
+    if spelt not in ("", path) and not (spelt.startswith("/") and clean_path(unquote(spelt)) == path):
+        raise RoutesPathImmutableError(field="route.path")
+    return replace(change, path=path)
+
+
+async def _body(request: web.Request, app_name: str) -> Route:
+    async with request.app[BODIES].body(request, JSON_MAX_BYTES) as body:
+        return decode_route(body, app_name)
+
+
+def _answer(message: str, route: Route) -> web.Response:
+    return json_response({"message": message, "route": route_json(route)})

@@ -1,0 +1,134 @@
+"""Accepting calls: submit_async, by group commit. Records first: a call is accepted when its row is committed.
+
+Requests that come while a commit is under way share the next one. Each is answered when its own is done. The push to
+the queue follows; whether it succeeds does not matter to the answer, because the reconciler has what it missed.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from api.outage import Outage
+from api.pusher import Pusher
+from common.errors import StoreUnavailableError
+from common.models import Call
+from common.store.base import Datastore
+from common.telemetry.logs import get_logger
+from common.telemetry.metrics import Metrics
+
+BATCH_MAX_CALLS = 256
+BATCH_MAX_BYTES = 8 * 1024 * 1024
+# A pushed call shows in the queue's depth. Worth a moment's wait, so that who submitted it finds it there.
+PUSH_PATIENCE_S = 0.1
+FLUSH_S = 10.0
+
+_log = get_logger("invocation")
+
+Pushed = asyncio.Future[None] | None
+
+
+class _Waiting(NamedTuple):
+    call: Call
+    committed: asyncio.Future[Pushed]
+
+
+class Submitter:
+    """Owns the task that commits. Made and closed inside the running loop."""
+
+    def __init__(self, store: Datastore, pusher: Pusher, metrics: Metrics) -> None:
+        self._store = store
+        self._pusher = pusher
+        self._metrics = metrics
+        self._waiting: deque[_Waiting] = deque()
+        self._under_way: list[_Waiting] = []
+        self._outage = Outage("storing calls")
+        self._has_work = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._task = asyncio.create_task(self._commit_forever())
+
+    async def submit_async(self, call: Call) -> None:
+        """Store the call; it is accepted when this returns.
+
+        Raises StoreUnavailableError (then it may or may not be stored) and what is wrong with this call alone.
+        Cancelling it fails no other call; this one may be stored all the same.
+        """
+        if self._task.done():
+            raise StoreUnavailableError
+        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._is_idle.clear()
+        self._has_work.set()
+        pushed = await waiting.committed
+        if pushed is not None:
+            await asyncio.wait({pushed}, timeout=PUSH_PATIENCE_S)
+
+    async def aclose(self) -> None:
+        """Commit what waits, within FLUSH_S; the rest gets StoreUnavailableError."""
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self._is_idle.wait()
+        except TimeoutError:
+            _log.error("calls were not stored before the end", calls=len(self._waiting))
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            _reject([*self._under_way, *self._waiting], StoreUnavailableError())
+
+    async def _commit_forever(self) -> None:
+        while True:
+            self._under_way = self._next_batch()
+            if self._under_way:
+                await self._commit(self._under_way)
+                continue
+            self._is_idle.set()
+            self._has_work.clear()
+            await self._has_work.wait()
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        room_bytes = BATCH_MAX_BYTES
+        while self._waiting and len(batch) < BATCH_MAX_CALLS:
+            size_bytes = len(self._waiting[0].call.payload or b"")
+            if batch and size_bytes > room_bytes:
+                break
+            waiting = self._waiting.popleft()
+            if not waiting.committed.done():  # its client went away before anything was done for it
+                batch.append(waiting)
+                room_bytes -= size_bytes
+        return batch
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> bool:
+        """Answer everyone in *batch*; False if the store is away."""
+        try:
+            entries = await self._store.insert_calls([waiting.call for waiting in batch])
+        except StoreUnavailableError as error:
+            self._outage.began(error)
+            _reject(batch, StoreUnavailableError())
+            return False
+        except Exception as error:  # noqa: BLE001 - the task's outermost guard; also how one bad call fails alone
+            if len(batch) == 1:
+                _reject(batch, error)
+                return True
+            return await self._commit_one_by_one(batch)
+        self._outage.ended()
+        self._metrics.accepted.inc(len(batch))
+        pushed = self._pusher.add(entries)
+        for waiting in batch:
+            if not waiting.committed.done():
+                waiting.committed.set_result(pushed)
+        return True
+
+    async def _commit_one_by_one(self, batch: Sequence[_Waiting]) -> bool:
+        for position, waiting in enumerate(batch):
+            if not await self._commit([waiting]):
+                _reject(batch[position:], StoreUnavailableError())
+                return False
+        return True
+
+
+def _reject(batch: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.committed.done():
+            waiting.committed.set_exception(error)

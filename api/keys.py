@@ -1,0 +1,21 @@
+"""The typed keys under which app.py keeps the parts that handlers use. Nothing is made here."""
+
+from aiohttp import web
+
+from api.admission import Admission
+from api.bodies import BodyBudget
+from api.invocation import Submitter
+from api.route_cache import RouteCache
+from common.queue.base import MessageQueue
+from common.settings import Settings
+from common.store.base import Datastore
+from common.telemetry.metrics import Metrics
+
+SETTINGS: web.AppKey[Settings] = web.AppKey("settings")
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
+STORE: web.AppKey[Datastore] = web.AppKey("store")
+QUEUE: web.AppKey[MessageQueue] = web.AppKey("queue")
+ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
+BODIES: web.AppKey[BodyBudget] = web.AppKey("bodies")
+ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")
+SUBMITTER: web.AppKey[Submitter] = web.AppKey("submitter")

@@ -1,0 +1,81 @@
+"""Maintenance: what keeps the queue right while nobody asks. Every api process does it; twice is harmless.
+
+Three steps, each in a task of its own: the queue's own upkeep, settling calls that the queue gave up on, and the
+reconciler. None of them may end: while a server is away they say so once and try again, more and more slowly.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from api.outage import Outage
+from api.reconciler import Reconciler
+from common.errors import UnavailableError
+from common.queue.base import MessageQueue
+from common.store.base import Datastore
+from common.telemetry.logs import get_logger
+
+UPKEEP_PAUSE_MAX_S = 5.0
+DEAD_PAUSE_S = 2.0
+DEAD_CALLS = 100
+RETRY_FIRST_S = 0.25
+RETRY_MAX_S = 5.0
+
+Step = Callable[[], Awaitable[float]]
+
+_log = get_logger("maintenance")
+
+
+class Maintenance:
+    """Owns the three tasks, from start to aclose."""
+
+    def __init__(self, store: Datastore, queue: MessageQueue, reconciler: Reconciler) -> None:
+        self._store = store
+        self._queue = queue
+        self._reconciler = reconciler
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the tasks in the running loop."""
+        steps: dict[str, Step] = {
+            "queue upkeep": self._keep_up,
+            "settling dead calls": self._settle_dead,
+            "reconciling": self._reconciler.run_round,
+        }
+        self._tasks = [asyncio.create_task(_repeat(what, step), name=what) for what, step in steps.items()]
+
+    async def aclose(self) -> None:
+        """End the tasks; any step may be cut off."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep_up(self) -> float:
+        next_ms = await self._queue.maintain()
+        return UPKEEP_PAUSE_MAX_S if next_ms is None else min(next_ms / 1000, UPKEEP_PAUSE_MAX_S)
+
+    async def _settle_dead(self) -> float:
+        ids = await self._queue.dead(DEAD_CALLS)
+        if ids:
+            # Settled first: a crash in between settles them again, which changes nothing.
+            await self._store.settle_dead(ids)
+            await self._queue.bury(ids)
+            _log.warning("calls were given up", calls=[str(call_id) for call_id in ids])
+        return 0 if len(ids) == DEAD_CALLS else DEAD_PAUSE_S
+
+
+async def _repeat(what: str, step: Step) -> None:
+    outage = Outage(what)
+    retry_s = RETRY_FIRST_S
+    while True:
+        try:
+            pause_s = await step()
+        except UnavailableError as error:
+            outage.began(error)
+            pause_s, retry_s = retry_s, min(retry_s * 2, RETRY_MAX_S)
+        except Exception:  # noqa: BLE001 - the task's outermost guard: one bad round must not end all rounds
+            _log.exception("maintenance failed", what=what)
+            pause_s = RETRY_MAX_S
+        else:
+            outage.ended()
+            retry_s = RETRY_FIRST_S
+        await asyncio.sleep(pause_s)

@@ -1,0 +1,139 @@
+"""Around every handler: a request id, sound response headers, and errors turned into the uniform Error body.
+
+Holds the only map from error slugs to HTTP status codes: domain errors know nothing of HTTP. An error that is not ours
+shows nothing of itself (500, internal server error). Who may ask at all is decided in guard.py.
+"""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from api.headers import ANSWER_HEADERS
+from api.schemas import json_response
+from common.errors import (
+    ConflictError,
+    InvalidError,
+    MillraceError,
+    NotFoundError,
+    PathNotFoundError,
+    UnavailableError,
+)
+from common.models import Error, ErrorBody
+from common.telemetry.logs import get_logger
+
+STATUS_BY_KIND: dict[type[MillraceError], int] = {
+    InvalidError: 400,
+    NotFoundError: 404,
+    ConflictError: 409,
+    UnavailableError: 503,
+}
+STATUS_BY_SLUG = {
+    "body_too_large": 413,
+    "call_timeout": 504,
+    "foreign_host": 403,
+    "foreign_origin": 403,
+    "not_acceptable": 406,
+    "sync_not_implemented": 501,
+}
+RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
+RETRY_AFTER_DEFAULT_S = 5
+
+_log = get_logger("http")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class APIError(Exception):
+    """An error that carries the status code of its answer. ``code`` is a stable slug, ``field`` names the bad field."""
+
+    def __init__(self, status: int, message: str, *, code: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.field = field
+
+
+def new_api_error(status: int, error: Exception) -> APIError:
+    """*error* as the answer with *status*, with its text as message and, if it is one of ours, its slug and field."""
+    if isinstance(error, MillraceError):
+        return APIError(status, error.message, code=error.slug, field=error.field)
+    return APIError(status, str(error))
+
+
+def api_error_of(error: MillraceError) -> APIError:
+    """The answer to one of our errors. What has no status of its own is an internal error, and says nothing more."""
+    status = STATUS_BY_SLUG.get(error.slug) or _status_by_kind(error)
+    return new_api_error(status, MillraceError() if status == 500 else error)
+
+
+def _status_by_kind(error: MillraceError) -> int:
+    return next((status for kind, status in STATUS_BY_KIND.items() if isinstance(error, kind)), 500)
+
+
+def error_response(error: APIError) -> web.Response:
+    """The uniform Error body, with Retry-After where asking later may help."""
+    body = Error(error=ErrorBody(message=error.message, code=error.code, fields=error.field))
+    response = json_response(body, status=error.status)
+    if error.status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S.get(error.code, RETRY_AFTER_DEFAULT_S))
+    return response
+
+
+@web.middleware
+async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, which every log line of it carries, and the response its common headers."""
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    started_s = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        response = await handler(request)
+        elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
+        _log.debug(
+            "answered", method=request.method, path=request.path, status=response.status, ms=elapsed_ms
+        )
+    response.headers["X-Request-Id"] = request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "millrace"
+    ours = {name.lower() for name in response.headers}
+    for name, value in request.get(ANSWER_HEADERS, []):
+        if name.lower() not in ours:
+            response.headers.add(name, value)
+    return response
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into an answer; what nobody expected is logged with its traceback."""
+    try:
+        return await handler(request)
+    except APIError as error:
+        return error_response(error)
+    except MillraceError as error:
+        answer = api_error_of(error)
+        if answer.status == 500:
+            _log.exception("unexpected error", method=request.method, path=request.path)
+        return error_response(answer)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        return await _unknown_path(request)
+    except web.HTTPException as error:
+        return error_response(APIError(error.status, error.reason))
+    except Exception:  # noqa: BLE001 - the outermost guard: a bug answers 500, is logged, and tells the client nothing
+        _log.exception("unexpected error", method=request.method, path=request.path)
+        return error_response(api_error_of(MillraceError()))
+
+
+async def _unknown_path(request: web.Request) -> web.StreamResponse:
+    """404, also for a wrong method; but a path that is known without its last slash is redirected to, as by Fn v1."""
+    raw_path = request.rel_url.raw_path
+    if len(raw_path) > 1 and raw_path.endswith("/"):
+        target = request.rel_url.with_path(raw_path[:-1], encoded=True, keep_query=True)
+        match = await request.app.router.resolve(request.clone(rel_url=target))
+        if match.http_exception is None:
+            status = 301 if request.method == "GET" else 307
+            return web.Response(status=status, headers={"Location": str(target)})
+    error = PathNotFoundError(f"{PathNotFoundError.default_message}: {request.path}")
+    return error_response(api_error_of(error))

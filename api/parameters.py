@@ -1,0 +1,82 @@
+"""What the path and the query of a request say: names, ids, pages, times. Fn v1's leniency, kept to the letter:
+
+a bad page size or cursor is no error (the default, or what of it can be read, is taken), a bad time is one.
+"""
+
+import base64
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from aiohttp import web
+
+from common.errors import AppsMissingNameError, CallNotFoundError, MillraceError
+from common.models import clean_path, parse_id
+
+PER_PAGE_DEFAULT = 30
+PER_PAGE_MAX = 100
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+
+
+def app_name_of(request: web.Request) -> str:
+    """The app that the path names. Raises AppsMissingNameError for an empty segment."""
+    name = request.match_info["app"]
+    if not name:
+        raise AppsMissingNameError(field="app.name")
+    return name
+
+
+def route_path_of(request: web.Request) -> str:
+    """The route that the path names, cleaned; without one it is the root route."""
+    return clean_path(request.match_info.get("route", ""))
+
+
+def call_id_of(request: web.Request, missing: type[MillraceError] = CallNotFoundError) -> UUID:
+    """The call that the path names. Raises *missing* for what can't be an id."""
+    call_id = parse_id(request.match_info["call"])
+    if call_id is None:
+        raise missing
+    return call_id
+
+
+def per_page_of(request: web.Request) -> int:
+    """How many items to list: 30 unless it is a positive integer, at most 100."""
+    text = request.query.get("per_page", "")
+    number = int(text) if _INTEGER.fullmatch(text) else 0
+    return min(number, PER_PAGE_MAX) if number > 0 else PER_PAGE_DEFAULT
+
+
+def key_cursor_of(request: web.Request) -> str:
+    """The name or path after which to go on, from base64url without padding; what can't be decoded is dropped."""
+    match = _BASE64URL.match(request.query.get("cursor", ""))
+    encoded = match[0] if match else ""
+    if len(encoded) % 4 == 1:
+        encoded = encoded[:-1]
+    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode(errors="ignore")
+
+
+def key_cursor(key: str, count: int, per_page: int) -> str:
+    """The cursor of the next page after *key*: empty exactly when this page is not full."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=") if count == per_page else ""
+
+
+def id_cursor_of(request: web.Request) -> UUID | None:
+    """The call before which to go on."""
+    return parse_id(request.query.get("cursor", ""))
+
+
+def time_of(request: web.Request, name: str, invalid: type[MillraceError]) -> datetime | None:
+    """A query parameter in Unix seconds; None without one. Raises *invalid* for what is no 64-bit integer."""
+    text = request.query.get(name, "")
+    if not text:
+        return None
+    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+        raise invalid(field=name)
+    seconds = int(text)
+    if not _FIRST.timestamp() <= seconds <= _LAST.timestamp():
+        return _FIRST if seconds < 0 else _LAST
+    return _EPOCH + timedelta(seconds=seconds)

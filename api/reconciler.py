@@ -1,0 +1,57 @@
+"""Reconciler: gives the queue back what it lost. Postgres is the truth, Redis an index of it.
+
+Pushes what is unfinished; push leaves alone what is there, so doing it twice is harmless. Every round looks at what
+came in the last minutes (pushes that failed, writes that a restarted Redis lost). A round looks at everything when the
+queue's data is of another generation than before, so at the start and after a loss, and every FULL_EVERY_S as a net.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from common.models import QueueEntry
+from common.queue.base import MessageQueue
+from common.store.base import Datastore
+from common.telemetry.logs import get_logger
+from common.telemetry.metrics import Metrics
+
+PAGE_CALLS = 500
+RECENT = timedelta(minutes=10)
+FULL_EVERY_S = 600.0
+
+_log = get_logger("reconciler")
+
+
+class Reconciler:
+    """One round at a time. Any number of api processes may run one."""
+
+    def __init__(self, store: Datastore, queue: MessageQueue, metrics: Metrics, interval_s: float) -> None:
+        self._store = store
+        self._queue = queue
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._generation = -1
+        self._full_due_s = 0.0
+
+    async def run_round(self) -> float:
+        """Push what is missing, first what runs first; return the seconds until the next round.
+
+        Raises StoreUnavailableError, QueueUnavailableError, and QueueFullError when not all of it fits.
+        """
+        generation, begun_s = await self._queue.generation(), time.monotonic()
+        is_full = generation != self._generation or begun_s >= self._full_due_s
+        restored = await self._push_all(None if is_full else datetime.now(UTC) - RECENT)
+        if is_full:
+            self._generation, self._full_due_s = generation, begun_s + FULL_EVERY_S
+        if restored:
+            _log.warning("calls were missing in the queue and are back", calls=restored)
+        return self._interval_s
+
+    async def _push_all(self, since: datetime | None) -> int:
+        restored = 0
+        after: QueueEntry | None = None
+        while page := await self._store.unfinished(after, PAGE_CALLS, since=since):
+            new = await self._queue.push(page)
+            self._metrics.reconciled.inc(new)
+            restored += new
+            after = page[-1]
+        return restored

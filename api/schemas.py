@@ -1,0 +1,177 @@
+"""The shapes on the wire: what request bodies may say, and how apps, routes and calls are shown.
+
+Requests are read as Fn v1 reads them (keys of any case, unknown ones ignored, null = absent), but a body must be one
+JSON value without doubled keys. Nothing here validates more than types; the models do.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
+from common.models import App, Call, CallStats, Route
+
+JSON = "application/json; charset=utf-8"
+JSON_MAX_BYTES = 1024 * 1024
+
+Texts = dict[str, str | None]
+Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
+NotNegative = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class AppFields(Struct, frozen=True, kw_only=True):
+    """What an app's body may set; times are ours to set."""
+
+    name: str | None = None
+    config: Texts | None = None
+
+
+class RouteFields(Struct, frozen=True, kw_only=True):
+    """What a route's body may set; the app comes from the path of the request."""
+
+    path: str | None = None
+    image: str | None = None
+    memory: NotNegative | None = None
+    headers: dict[str, list[str | None] | None] | None = None
+    type: str | None = None
+    format: str | None = None
+    timeout: Int32 | None = None
+    idle_timeout: Int32 | None = None
+    config: Texts | None = None
+    writable_root: bool | None = None
+
+
+Fields = TypeVar("Fields", bound=Struct)
+
+
+def decode_app(body: bytes) -> App:
+    """The app of ``{"app": {…}}``. Raises InvalidJSONError, AppsMissingNewError."""
+    fields = _decode(body, "app", AppFields)
+    if fields is None:
+        raise AppsMissingNewError(field="app")
+    return App(name=fields.name or "", config=_texts(fields.config))
+
+
+def decode_route(body: bytes, app_name: str) -> Route:
+    """The route of ``{"route": {…}}``, its path as it was spelt. Raises InvalidJSONError, RoutesMissingNewError."""
+    fields = _decode(body, "route", RouteFields)
+    if fields is None:
+        raise RoutesMissingNewError(field="route")
+    return Route(
+        app_name=app_name,
+        path=fields.path or "",
+        image=fields.image or "",
+        memory=fields.memory or 0,
+        headers={
+            name: [value or "" for value in values or []] for name, values in (fields.headers or {}).items()
+        },
+        type=fields.type or "",
+        format=fields.format or "",
+        timeout=fields.timeout or 0,
+        idle_timeout=fields.idle_timeout or 0,
+        config=_texts(fields.config),
+        writable_root=fields.writable_root,
+    )
+
+
+def _decode(body: bytes, wrapper: str, shape: type[Fields]) -> Fields | None:
+    try:
+        # The first is strict about everything but doubled keys, the second sees those.
+        msgspec.json.decode(body)
+        value = json.loads(body, object_pairs_hook=_without_doubled_keys)
+        inner = _named({} if value is None else value, {wrapper}).get(wrapper)
+        if inner is None:
+            return None
+        return msgspec.convert(_named(inner, set(shape.__struct_fields__)), shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJSONError(field=wrapper) from error
+
+
+def _without_doubled_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidJSONError
+    return found
+
+
+def _named(value: object, names: set[str]) -> dict[str, Any]:
+    """The members of *value* that are called so in any case."""
+    if not isinstance(value, dict):
+        raise InvalidJSONError
+    return _without_doubled_keys(
+        [(key.lower(), member) for key, member in value.items() if key.lower() in names]
+    )
+
+
+def _texts(given: Texts | None) -> dict[str, str]:
+    return {key: value or "" for key, value in (given or {}).items()}
+
+
+def json_response(body: object, status: int = 200) -> web.Response:
+    """*body* as JSON and a line's end, as Fn v1 ends its answers."""
+    return web.Response(status=status, body=msgspec.json.encode(body) + b"\n", headers={"Content-Type": JSON})
+
+
+def app_json(app: App) -> dict[str, Any]:
+    """An app as shown: config only if there is any."""
+    return _given(name=app.name, config=app.config or None, **_times(app, "created_at", "updated_at"))
+
+
+def route_json(route: Route) -> dict[str, Any]:
+    """A route as shown: headers, config and the wish for a writable root only if there are any."""
+    return _given(
+        app_name=route.app_name,
+        path=route.path,
+        image=route.image,
+        memory=route.memory,
+        headers=route.headers or None,
+        type=route.type,
+        format=route.format,
+        timeout=route.timeout,
+        idle_timeout=route.idle_timeout,
+        config=route.config or None,
+        writable_root=route.writable_root or None,
+        **_times(route, "created_at", "updated_at"),
+    )
+
+
+def call_json(call: Call) -> dict[str, Any]:
+    """A call as shown: what is not known, or empty, is left out. Never its payload, headers or environment."""
+    return _given(
+        id=call.id,
+        status=call.status,
+        reason=call.reason,
+        detail=call.detail or None,
+        error=call.error or None,
+        exit_code=call.exit_code,
+        app_name=call.app_name,
+        path=call.path,
+        type=call.type or None,
+        priority=call.priority,
+        delay=call.delay or None,
+        attempt=call.attempt,
+        **_times(call, "created_at", "due_at", "claimed_at", "started_at", "completed_at"),
+        stats=_stats_json(call.stats) or None,
+    )
+
+
+def timestamp(instant: datetime) -> str:
+    """RFC 3339 in UTC with exactly 3 digits of a second's fraction."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _stats_json(stats: CallStats) -> list[dict[str, Any]]:
+    return [{"timestamp": timestamp(stat.timestamp), "metrics": stat.metrics} for stat in stats]
+
+
+def _times(of: Struct, *names: str) -> dict[str, str | None]:
+    instants = {name: getattr(of, name) for name in names}
+    return {name: instant and timestamp(instant) for name, instant in instants.items()}
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}

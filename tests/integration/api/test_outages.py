@@ -1,0 +1,119 @@
+"""Servers away: no fake accept without Postgres, no refusal without Redis, and a readiness that says who is missing."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from common.settings import Settings
+from deploy.local import LocalPostgres, LocalRedis
+from tests.integration.api.served import ServedApi
+from tests.polling import eventually
+
+
+@pytest.fixture
+async def own_postgres(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
+    async with LocalPostgres(servers_directory / f"postgres-{uuid4().hex[:8]}") as server:
+        yield server
+
+
+async def test_without_postgres_nothing_is_accepted_and_it_comes_back(
+    settings: Settings, own_postgres: LocalPostgres
+) -> None:
+    async with ServedApi(replace(settings, database_url=own_postgres.url)) as api:
+        path = await api.create_route()
+        await api.submit(path)
+        await own_postgres.stop()
+        for method, url in (("POST", path), ("GET", "/v1/apps"), ("PUT", "/v1/apps/app/routes/hello")):
+            answer = await api.ask(method, url, json={"route": {"image": "i"}})
+            assert (answer.status, answer.message) == (503, "Datastore is unavailable")
+            assert answer.json["error"]["code"] == "store_unavailable"
+            assert answer.headers["Retry-After"]
+        ready = await api.get("/readyz")
+        assert ready.status == 503
+        assert "Postgres" in ready.message
+        assert "Redis" not in ready.message
+        assert (await api.get("/healthz")).status == 200
+        assert (await api.get("/v1/queue")).json["calls"] == 1
+        await own_postgres.start()
+
+        async def accepts() -> bool:
+            return (await api.ask("POST", path)).status == 202
+
+        await eventually(accepts)
+        assert await api.rows() == 2
+
+
+async def test_connections_that_were_cut_fail_no_call_for_long(api: ServedApi) -> None:
+    path = await api.create_route()
+    await api.submit(path)
+    await api.store.get_database().execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    async def accepts() -> bool:
+        return (await api.ask("POST", path)).status == 202
+
+    await eventually(accepts)
+
+
+async def test_without_redis_calls_are_accepted_and_queued_when_it_is_back(
+    settings: Settings, own_redis: LocalRedis
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url, reconcile_interval_s=0.3)) as api:
+        path = await api.create_route()
+        first = await api.submit(path)
+        await own_redis.stop()
+        call_ids = [first] + [await api.submit(path) for _ in range(5)]
+        assert (await api.get("/v1/queue")).message == "Queue is unavailable"
+        ready = await api.get("/readyz")
+        assert ready.status == 503
+        assert "Redis" in ready.message
+        assert "Postgres" not in ready.message
+        scrape = await api.get("/metrics")
+        assert scrape.status == 200
+        assert b"millrace_calls_accepted_total 6.0" in scrape.body
+        assert b"millrace_queue_oldest_ready_seconds NaN" in scrape.body
+        await own_redis.start()
+
+        async def are_queued() -> bool:
+            answer = await api.get("/v1/queue")
+            return answer.status == 200 and answer.json["calls"] == 6
+
+        await eventually(are_queued, timeout_s=20)
+        assert [str(one.call.id) for one in await api.claim()] == call_ids
+        assert (await api.get("/readyz")).json == {"status": "ready"}
+
+
+async def test_without_redis_the_last_known_depth_still_counts(
+    settings: Settings, own_redis: LocalRedis
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url, queue_max_calls=4)) as api:
+        path = await api.create_route()
+        await api.submit(path)
+        await own_redis.stop()
+        answers = [(await api.ask("POST", path)).status for _ in range(6)]
+        assert answers == [202] * 3 + [503] * 3
+
+
+async def test_a_redis_that_hangs_slows_calls_only_a_little(
+    settings: Settings, own_redis: LocalRedis, admin: Redis
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
+        path = await api.create_route()
+        await api.submit(path)
+        await admin.client_pause(3000)
+        started_s = time.monotonic()
+        for _ in range(5):
+            await api.submit(path)
+        assert time.monotonic() - started_s < 2.5
+
+        async def are_queued() -> bool:
+            return (await api.queue.depth()).calls == 6
+
+        await eventually(are_queued, timeout_s=15)

@@ -1,0 +1,153 @@
+"""The real process: how it starts, why it refuses to, and how it ends."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+
+import aiohttp
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from common.settings import Settings
+from deploy.local import LocalRedis
+from tests.polling import eventually
+
+
+async def start(**settings: object) -> Process:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
+    environ |= {f"MILLRACE_{name.upper()}": str(value) for name, value in settings.items()}
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "api", env=environ, stderr=PIPE)
+
+
+async def end_of(process: Process) -> tuple[int, str]:
+    try:
+        async with asyncio.timeout(20):
+            _, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "MILLRACE_DATABASE_URL"),
+        ({"prot": 1}, "MILLRACE_PROT"),
+        ({"port": 0}, "MILLRACE_PORT"),
+        ({"host": "0.0.0.0"}, "MILLRACE_HOST"),
+        ({"host": "example.org"}, "MILLRACE_HOST"),
+        ({"database_url": "nonsense"}, "MILLRACE_DATABASE_URL"),
+    ],
+)
+async def test_bad_settings_are_one_line_and_exit_code_2(settings: dict[str, object], named: str) -> None:
+    known = {"database_url": "postgresql://localhost/x", "redis_url": "redis://localhost"} if settings else {}
+    code, errors = await end_of(await start(**{**known, **settings}))
+    assert code == 2, errors
+    assert errors.startswith("millrace api: ")
+    assert named in errors
+    assert errors.count("\n") == 1
+
+
+async def test_a_schema_from_the_future_is_refused(settings: Settings) -> None:
+    connection = await asyncpg.connect(settings.database_url)
+    await connection.execute(
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, 'future', 'x')"
+    )
+    await connection.close()
+    code, errors = await end_of(await start(database_url=settings.database_url, redis_url=settings.redis_url))
+    assert code == 1
+    assert "newer than this version" in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_redis_that_may_evict_is_refused(
+    settings: Settings, own_redis: LocalRedis, admin: Redis
+) -> None:
+    await admin.config_set("maxmemory-policy", "allkeys-lru")
+    code, errors = await end_of(await start(database_url=settings.database_url, redis_url=own_redis.url))
+    assert code == 1
+    assert "maxmemory-policy" in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_taken_port_is_one_line(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, errors = await end_of(
+            await start(database_url=settings.database_url, redis_url=settings.redis_url, port=port)
+        )
+    assert code == 1
+    assert "Traceback" not in errors
+
+
+async def test_a_server_that_is_away_is_waited_for(settings: Settings, own_redis: LocalRedis) -> None:
+    await own_redis.stop()
+    process = await start(database_url=settings.database_url, redis_url=own_redis.url, port=free_port())
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        assert b"Redis does not answer yet" in await process.stderr.readline()
+        await own_redis.start()
+        while b"listening" not in (line := await process.stderr.readline()):
+            assert line, "it ended"
+    process.send_signal(signal.SIGTERM)
+    assert (await end_of(process))[0] == 0
+
+
+async def test_waiting_ends_when_told_to(settings: Settings, own_redis: LocalRedis) -> None:
+    await own_redis.stop()
+    process = await start(database_url=settings.database_url, redis_url=own_redis.url, port=free_port())
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        await process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert (await end_of(process))[0] == 0
+
+
+async def test_the_end_answers_what_was_begun(settings: Settings) -> None:
+    port = free_port()
+    process = await start(
+        database_url=settings.database_url,
+        redis_url=settings.redis_url,
+        queue_name=settings.queue_name,
+        port=port,
+    )
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+
+        async def is_ready() -> bool:
+            try:
+                async with http.get("/readyz") as reply:
+                    return reply.status == 200
+            except aiohttp.ClientConnectionError:
+                return False
+
+        await eventually(is_ready, timeout_s=20)
+        route = {"route": {"path": "/p", "image": "i", "type": "async"}}
+        async with http.post("/v1/apps/a/routes", json=route) as reply:
+            assert reply.status == 200
+
+        async def submit() -> int:
+            async with http.post("/r/a/p") as reply:
+                return reply.status
+
+        begun = [asyncio.create_task(submit()) for _ in range(20)]
+        await asyncio.sleep(0)
+        answers = asyncio.gather(*begun, return_exceptions=True)
+        await begun[0]
+        process.send_signal(signal.SIGTERM)
+        accepted = (await answers).count(202)
+    assert (await end_of(process))[0] == 0
+    connection = await asyncpg.connect(settings.database_url)
+    assert await connection.fetchval("SELECT count(*) FROM calls") >= accepted >= 1
+    await connection.close()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

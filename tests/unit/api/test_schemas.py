@@ -1,0 +1,78 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from api.schemas import app_json, call_json, decode_app, decode_route, route_json, timestamp
+from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
+from common.models import App, Call, CallStat, CallStatus, Reason, Route, new_id
+
+NOON = datetime(2018, 1, 10, 12, 0, 0, 9_999, tzinfo=UTC)
+
+
+def test_an_instant_has_three_digits_cut_off_and_z() -> None:
+    assert timestamp(NOON) == "2018-01-10T12:00:00.009Z"
+    assert timestamp(datetime(2018, 1, 10, 12, tzinfo=UTC)) == "2018-01-10T12:00:00.000Z"
+
+
+def test_an_instant_of_another_zone_is_shown_in_utc() -> None:
+    assert timestamp(NOON.astimezone(timezone(timedelta(hours=2)))) == "2018-01-10T12:00:00.009Z"
+
+
+def test_keys_of_any_case_are_read_and_null_is_absent() -> None:
+    body = b'{"ROUTE":{"Path":"/p","IMAGE":"i","Timeout":5,"idle_TIMEOUT":null,"headers":{"A":null,"B":["x",null]}}}'
+    assert decode_route(body, "app") == Route(
+        app_name="app", path="/p", image="i", timeout=5, headers={"A": [], "B": ["x", ""]}
+    )
+    assert decode_app(b'{"app":{"name":null,"config":{"k":null}}}') == App(config={"k": ""})
+
+
+def test_keys_of_config_and_headers_keep_their_case() -> None:
+    assert decode_app(b'{"app":{"config":{"k":"1","K":"2"}}}').config == {"k": "1", "K": "2"}
+
+
+@pytest.mark.parametrize("body", [b"{}", b"null", b'{"app":null}', b'{"route":{}}'])
+def test_a_missing_wrapper_is_named(body: bytes) -> None:
+    with pytest.raises(AppsMissingNewError):
+        decode_app(body)
+    with pytest.raises(RoutesMissingNewError):
+        decode_route(b'{"app":{}}', "app")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"app":{"name":"a","name":"b"}}',
+        b'{"x":[{"a":1,"a":2}],"app":{}}',
+        b'{"app":{}}x',
+        b'{"app":NaN}',
+    ],
+)
+def test_what_is_not_one_sound_value_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidJSONError):
+        decode_app(body)
+
+
+def test_what_is_empty_is_left_out() -> None:
+    assert app_json(App(name="a", created_at=NOON)) == {"name": "a", "created_at": "2018-01-10T12:00:00.009Z"}
+    shown = route_json(Route(app_name="a", path="/p", image="i", writable_root=False))
+    assert set(shown) == {"app_name", "path", "image", "memory", "type", "format", "timeout", "idle_timeout"}
+    assert route_json(Route(writable_root=True))["writable_root"] is True
+
+
+def test_a_call_never_shows_its_input() -> None:
+    call = Call(
+        id=new_id(),
+        status=CallStatus.ERROR,
+        reason=Reason.KILLED,
+        payload=b"secret",
+        headers={"k": ["secret"]},
+        base_env={"k": "secret"},
+        env_vars={"k": "secret"},
+        url="http://localhost/?secret",
+        stats=(CallStat(timestamp=NOON, metrics={"mem_usage": 1}),),
+    )
+    shown = call_json(call)
+    assert "secret" not in str(shown)
+    assert shown["stats"] == [{"timestamp": "2018-01-10T12:00:00.009Z", "metrics": {"mem_usage": 1}}]
+    assert (shown["reason"], shown["priority"], shown["attempt"]) == ("killed", 0, 0)

@@ -1,0 +1,36 @@
+"""The command line `millrace`. Reads the environment once, here, through common.settings; the rest gets values."""
+
+import asyncio
+import os
+import sys
+
+import click
+
+from common.errors import FatalError
+from common.settings import load_settings
+from deploy.cli.terminal import Terminal
+from deploy.cli.up import run_until_signal, up
+
+
+@click.group()
+@click.version_option(package_name="millrace")
+def main() -> None:
+    """Millrace runs function calls in containers."""
+
+
+@main.command("up")
+@click.option("--demo", is_flag=True, help="First show it at work with a few calls of a demo function.")
+@click.option("--once", is_flag=True, help="Stop everything once it is ready (and the demo has run).")
+def up_command(demo: bool, once: bool) -> None:
+    """Run everything on this machine: Postgres, Redis, the api and one worker.
+
+    MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL name servers to use instead of those started here.
+    Ctrl-C stops it all in order; accepted calls are kept and run after the next start.
+    """
+    terminal = Terminal()
+    try:
+        settings = load_settings(os.environ)
+        asyncio.run(run_until_signal(up(settings, os.environ, terminal, demo=demo, once=once), terminal))
+    except FatalError as error:
+        terminal.error(str(error))
+        sys.exit(1)

@@ -1,0 +1,123 @@
+"""What `millrace` asks of the api, over HTTP like any other client. Knows of answers only what is used here."""
+
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from common.errors import FatalError
+
+ANSWER_S = 15.0
+
+T = TypeVar("T")
+
+
+class ClientError(FatalError):
+    """The api refused a request, did not answer, or answered what was not expected."""
+
+    slug = "client_failed"
+    default_message = "The api did not answer as expected"
+
+
+class Sample(msgspec.Struct):
+    """One sample of what a call used."""
+
+    metrics: dict[str, int]
+
+
+class Record(msgspec.Struct):
+    """A call as the api tells it."""
+
+    id: str
+    status: str
+    created_at: datetime
+    priority: int = 0
+    delay: int = 0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    stats: list[Sample] = []
+    reason: str | None = None
+    error: str = ""
+
+
+class _CallAnswer(msgspec.Struct):
+    call: Record
+
+
+class _Accepted(msgspec.Struct):
+    call_id: str
+
+
+class _Depth(msgspec.Struct):
+    ready: dict[str, int]
+    delayed: int
+    leased: int
+
+
+class Client:
+    """A client of the api at *url*; every request is bounded by ANSWER_S. Methods raise ClientError."""
+
+    def __init__(self, url: str) -> None:
+        self._session = aiohttp.ClientSession(base_url=url, timeout=aiohttp.ClientTimeout(total=ANSWER_S))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def put_route(self, app: str, route: dict[str, object]) -> None:
+        """Make the route, and its app, or set the one that is there."""
+        body = msgspec.json.encode({"route": route})
+        await self._ask("PUT", f"/v1/apps/{app}/routes{route['path']}", 200, body)
+
+    async def submit(self, app: str, path: str, payload: bytes, *, priority: int, delay_s: int) -> str:
+        """Submit an async call; its id."""
+        headers = {"Millrace-Priority": str(priority), "Millrace-Delay": str(delay_s)}
+        answer = await self._ask("POST", f"/r/{app}{path}", 202, payload, headers)
+        return _decode(answer, _Accepted).call_id
+
+    async def get_call(self, app: str, call_id: str) -> Record:
+        """Return the call's record as it is now."""
+        return _decode(await self._ask("GET", f"/v1/apps/{app}/calls/{call_id}", 200), _CallAnswer).call
+
+    async def get_log(self, app: str, call_id: str) -> str:
+        """Return what a call that has ended wrote to its standard error."""
+        return await self._get_text(f"/v1/apps/{app}/calls/{call_id}/log")
+
+    async def get_result(self, app: str, call_id: str) -> str:
+        """Return what a call that has ended wrote to its standard output."""
+        return await self._get_text(f"/v1/apps/{app}/calls/{call_id}/result")
+
+    async def count_waiting(self) -> int:
+        """Return how many calls the queue holds that have not ended."""
+        depth = _decode(await self._ask("GET", "/v1/queue", 200), _Depth)
+        return sum(depth.ready.values()) + depth.delayed + depth.leased
+
+    async def _get_text(self, path: str) -> str:
+        body = await self._ask("GET", path, 200, headers={"Accept": "text/plain, */*"})
+        return body.decode(errors="replace")
+
+    async def _ask(
+        self, method: str, path: str, expected: int, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> bytes:
+        try:
+            async with self._session.request(method, path, data=body or None, headers=headers) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ClientError(f"{method} {path}: the api did not answer ({error!r})") from error
+        if response.status != expected:
+            text = answer[:500].decode(errors="replace")
+            raise ClientError(f"{method} {path}: the api answered {response.status} {text}")
+        return answer
+
+
+def _decode(body: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.MsgspecError as error:
+        raise ClientError(f"the api's answer was not understood: {error}") from error

@@ -1,0 +1,95 @@
+"""Keeps programs running: starts them in order, starts again what dies, shows their warnings, stops them in reverse."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Protocol
+
+from common.errors import FatalError
+from deploy.cli.logs import Importance, follow
+from deploy.cli.terminal import Terminal
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+STEADY_S = 60.0
+
+
+class Unit(Protocol):
+    """A program to keep: an embedded server, the api, the worker."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def log_path(self) -> Path: ...
+
+    async def start(self) -> None:
+        """Start and be ready, or raise a FatalError with nothing left running."""
+
+    async def stop(self) -> None:
+        """Stop, bounded."""
+
+    async def wait(self) -> str:
+        """Wait until it ended by itself; how."""
+
+
+class Keeper:
+    """Owns the units it started. *tasks* belongs to the caller; a bug in a watch ends the caller's block."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, terminal: Terminal) -> None:
+        self._tasks = tasks
+        self._terminal = terminal
+        self._watches: dict[Unit, list[asyncio.Task[None]]] = {}
+
+    async def start(self, unit: Unit, detail: str, importance: Importance) -> None:
+        """Start *unit*, show it, and from then on keep it running."""
+        warnings = follow(
+            unit.log_path, importance, lambda text: self._terminal.warning(f"{unit.name}: {text}")
+        )
+        log_watch = self._tasks.create_task(warnings)
+        try:
+            with self._terminal.step(unit.name, detail):
+                await unit.start()
+        except BaseException:
+            log_watch.cancel()
+            raise
+        self._watches[unit] = [log_watch, self._tasks.create_task(self._keep(unit))]
+
+    async def stop(self, unit: Unit) -> None:
+        """Stop *unit* for good, and show it."""
+        watches = self._watches.pop(unit)
+        for watch in watches:
+            watch.cancel()
+        await asyncio.wait(watches)  # one of them may be starting it again just now
+        with self._terminal.step(unit.name, "stopped"):
+            await unit.stop()
+
+    async def stop_all(self) -> None:
+        """Stop every unit, the last started first."""
+        if self._watches:
+            self._terminal.title("Stopping")
+        for unit in reversed(list(self._watches)):
+            await self.stop(unit)
+
+    async def _keep(self, unit: Unit) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            started_at = time.monotonic()
+            reason = await unit.wait()
+            if time.monotonic() - started_at > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            while reason:
+                self._terminal.warning(
+                    f"{reason}; starting it again in {pause_s:.0f} s (log: {unit.log_path})"
+                )
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                reason = await self._start_again(unit)
+
+    async def _start_again(self, unit: Unit) -> str:
+        try:
+            await unit.start()
+        except FatalError as error:
+            return f"{unit.name} did not start: {error}"
+        self._terminal.line(f"{unit.name} runs again")
+        return ""

@@ -1,0 +1,158 @@
+"""`millrace up`: everything on one machine, started in order, kept running, stopped in reverse."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
+
+from common.errors import FatalError
+from common.settings import Settings
+from deploy.cli.client import Client
+from deploy.cli.demo import run_demo
+from deploy.cli.keeper import Keeper
+from deploy.cli.logs import nothing, warnings_of_ours
+from deploy.cli.service import Service
+from deploy.cli.terminal import Terminal
+from deploy.local import LocalPostgres, LocalRedis
+from deploy.local.account import own_account, service_account
+from deploy.local.directories import lock, make_own_directory, make_service_directory
+
+API_STOP_S = 15.0
+# The children write to files, and what a person must see is picked from there: in one format, at once.
+LOGGING = {"MILLRACE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+WORKER_STOP_MARGIN_S = 20.0
+
+
+async def run_until_signal(work: Coroutine[None, None, None], terminal: Terminal) -> None:
+    """Run *work*; Ctrl-C, SIGTERM or a closed terminal cancels it, once. Raises what *work* raises."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if task.cancelling():
+            terminal.note("already stopping: running calls are given their time to end")
+        else:
+            task.cancel()
+
+    for signal in (SIGINT, SIGTERM, SIGHUP):
+        loop.add_signal_handler(signal, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        terminal.line("stopped")
+
+
+async def up(
+    settings: Settings, environ: Mapping[str, str], terminal: Terminal, *, demo: bool, once: bool
+) -> None:
+    """Start everything and keep it running until cancelled; with *once*, only until it is ready.
+
+    Raises FatalError with the reason when something can't be started or the demo fails. However it ends, all that
+    was started is stopped, in reverse order."""
+    data = Path(settings.data_dir)
+    terminal.title("Starting Millrace")
+    async with _data_directory(data) as logs, _keeper(terminal) as keeper:
+        environ = {**environ, **await _start_servers(keeper, settings, data), **LOGGING}
+        api = _api(settings, environ, logs)
+        await keeper.start(api, api.url, warnings_of_ours)
+        if demo:
+            one_slot = _worker(settings, {**environ, "MILLRACE_WORKER_SLOTS": "1"}, logs)
+            await _demonstrate(api, one_slot, keeper, terminal, once=once)
+            if once:
+                return
+        worker = _worker(settings, environ, logs)
+        await keeper.start(worker, worker.url, warnings_of_ours)
+        if not once:
+            _show_ready(terminal, api, logs, "demo/hello" if demo else "APP/ROUTE")
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _data_directory(data: Path) -> AsyncIterator[Path]:
+    """Make the data directory where it is missing and lock it for us; the folder for logs inside it."""
+    account = await asyncio.to_thread(service_account)
+    try:
+        make_own_directory(data, account)
+        logs = make_service_directory(data / "logs", own_account())
+        held = await lock(
+            data / "lock", f"Millrace runs already on {data} (set MILLRACE_DATA_DIR for another one)"
+        )
+    except OSError as error:
+        raise FatalError(f"{data} can't be used for data: {error} (set MILLRACE_DATA_DIR)") from error
+    try:
+        yield logs
+    finally:
+        os.close(held)
+
+
+@asynccontextmanager
+async def _keeper(terminal: Terminal) -> AsyncIterator[Keeper]:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            keeper = Keeper(tasks, terminal)
+            try:
+                yield keeper
+            finally:
+                await _to_the_end(keeper.stop_all())
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:  # a group of one says no more than the one
+            raise group.exceptions[0] from None
+        raise
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Await *work*, which must be bounded, to its end also when cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict[str, str]:
+    """Start the servers that the settings don't name; the variables that tell the others of them."""
+    found = {"MILLRACE_DATABASE_URL": settings.database_url, "MILLRACE_REDIS_URL": settings.redis_url}
+    postgres, redis = LocalPostgres(data / "postgres"), LocalRedis(data / "redis")
+    for variable, server in zip(found, (postgres, redis), strict=True):
+        if not found[variable]:
+            await keeper.start(server, str(server.directory), nothing)
+            found[variable] = server.url
+    return found
+
+
+async def _demonstrate(
+    api: Service, worker: Service, keeper: Keeper, terminal: Terminal, *, once: bool
+) -> None:
+    """Run the demo; but when calls wait from before, only with *once*: their owner wants them run, not a demo."""
+    async with Client(api.url) as client:
+        waiting = 0 if once else await client.count_waiting()
+        if waiting:
+            terminal.note(f"  {waiting} calls wait from before: the demo is left out")
+            return
+        await run_demo(client, keeper, worker, terminal)
+    if not once:
+        terminal.title("Starting the worker with all its slots")
+        await keeper.stop(worker)
+
+
+def _api(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:
+    return Service(
+        "api", host=settings.host, port=settings.port, environ=environ, logs=logs, stop_s=API_STOP_S
+    )
+
+
+def _worker(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:
+    stop_s = settings.drain_s + WORKER_STOP_MARGIN_S
+    host, port = settings.worker_host, settings.worker_port
+    return Service("worker", host=host, port=port, environ=environ, logs=logs, stop_s=stop_s)
+
+
+def _show_ready(terminal: Terminal, api: Service, logs: Path, route: str) -> None:
+    terminal.title(f"Millrace is ready at {api.url}")
+    terminal.line(f"  submit a call   curl -X POST -d world {api.url}/r/{route}")
+    terminal.line(f"  see its state   curl {api.url}/v1/apps/{route.partition('/')[0]}/calls/CALL_ID")
+    terminal.line(f"  logs            {logs}")
+    terminal.line("  stop            Ctrl-C (accepted calls are kept and run after the next start)")

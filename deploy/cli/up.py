@@ -22,7 +22,7 @@ from deploy.local.directories import lock, make_own_directory, make_service_dire
 API_STOP_S = 15.0
 # The children write to files, and what a person must see is picked from there: in one format, at once.
 LOGGING = {"MILLRACE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
-WORKER_STOP_MARGIN_S = 20.0
+WORKER_STOP_MARGIN_S = 60.0  # its supervisor kills an overdue child, and then cleans up after it
 
 
 async def run_until_signal(work: Coroutine[None, None, None], terminal: Terminal) -> None:

@@ -4,10 +4,8 @@ import inspect
 
 import msgspec
 import pytest
-from api.middlewares import APIError, new_api_error
-from common.queue.redis import RedisQueue
-from common.store.postgres import PostgresStore
 
+from api.middlewares import APIError, new_api_error
 from common import errors, models
 from common.models import (
     App,
@@ -23,7 +21,9 @@ from common.models import (
     RouteWrapper,
 )
 from common.queue.base import MessageQueue
+from common.queue.redis import RedisQueue
 from common.store.base import Datastore, LogStore
+from common.store.postgres import PostgresStore
 
 CONSTANTS = {
     "TYPE_NONE": "",

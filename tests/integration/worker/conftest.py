@@ -1,0 +1,17 @@
+"""A bench per test, and the function image: a static busybox that evaluates ``$SCRIPT``."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.e2e.conftest import shell_image
+from tests.integration.worker.bench import Bench, open_bench
+
+__all__ = ["shell_image"]
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str, shell_image: str) -> AsyncIterator[Bench]:
+    """A store and a queue of the test's own; its containers are removed at the end, whatever happened."""
+    async with open_bench(database_url, redis_url) as bench:
+        yield bench

@@ -1,0 +1,178 @@
+"""Images are pulled when they are missing, once at a time, and a failure says what the caller may know.
+
+The registry is a small one of the test's own, on the loopback, which the engine trusts without TLS.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import secrets
+import tarfile
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from common.models import Detail
+from common.settings import Settings
+from tests.integration.worker.bench import Bench, free_port
+from worker.containers.docker import DockerDriver
+from worker.containers.driver import RefusedError
+from worker.containers.images import Images
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+class Registry:
+    """Serves one image of one file under every name; names in ``denied`` ask for a login, ``missing`` has nothing."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.manifests = 0
+        layer_tar = _tar(secrets.token_bytes(8))
+        layer = gzip.compress(layer_tar)
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [_digest(layer_tar)]},
+            }
+        ).encode()
+        self._blobs = {_digest(blob): blob for blob in (layer, config)}
+        self._manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {
+                    "mediaType": "application/vnd.docker.container.image.v1+json",
+                    "size": len(config),
+                    "digest": _digest(config),
+                },
+                "layers": [
+                    {
+                        "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                        "size": len(layer),
+                        "digest": _digest(layer),
+                    }
+                ],
+            }
+        ).encode()
+
+    def image(self, name: str) -> str:
+        return f"127.0.0.1:{self.port}/{name}:1"
+
+    async def answer(self, request: web.Request) -> web.Response:
+        path = request.path
+        if "denied" in path:
+            error = {"errors": [{"code": "DENIED", "message": "secret of the registry"}]}
+            return web.json_response(error, status=403)
+        if "/manifests/" in path and "missing" not in path:
+            self.manifests += request.method == "GET"
+            digest = {"Docker-Content-Digest": _digest(self._manifest)}
+            return web.Response(body=self._manifest, content_type=MANIFEST, headers=digest)
+        blob = self._blobs.get(path.rpartition("/")[2])
+        if blob is not None:
+            return web.Response(body=blob)
+        if path == "/v2/":
+            return web.json_response({})
+        unknown = {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}
+        return web.json_response(unknown, status=404)
+
+
+def _tar(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("file")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _digest(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[Registry]:
+    registry = Registry()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", registry.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", registry.port).start()
+    yield registry
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def images(docker: str) -> AsyncIterator[Images]:
+    async with DockerDriver.open(Settings()) as driver:
+        images = Images(driver)
+        yield images
+        await images.aclose()
+
+
+async def test_a_missing_image_is_pulled_once_for_all_who_wait(images: Images, registry: Registry) -> None:
+    name = registry.image("ns/present")
+    try:
+        found = await asyncio.gather(*(images.ensure(name) for _ in range(5)))
+        assert {image.id for image in found} == {found[0].id}
+        assert found[0].id.startswith("sha256:")
+        assert registry.manifests == 1
+        assert await images.ensure(name) == found[0]
+        assert registry.manifests == 1  # it is here now: used as it is
+    finally:
+        await remove_image(name)
+
+
+async def test_who_stops_waiting_does_not_stop_the_pull(images: Images, registry: Registry) -> None:
+    name = registry.image("ns/patient")
+    try:
+        hasty, patient = (asyncio.create_task(images.ensure(name)) for _ in range(2))
+        await asyncio.sleep(0)
+        hasty.cancel()
+        assert (await patient).id
+    finally:
+        await remove_image(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"), [("ns/missing", Detail.IMAGE_NOT_FOUND), ("ns/denied", Detail.PULL_DENIED)]
+)
+async def test_a_refused_pull_says_why_but_not_in_the_registrys_words(
+    images: Images, registry: Registry, name: str, detail: Detail
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        await images.ensure(registry.image(name))
+    assert caught.value.detail is detail
+    assert registry.image(name) in caught.value.error
+    assert "secret" not in caught.value.error
+    assert "manifest" not in caught.value.error
+
+
+async def test_a_registry_that_is_away_is_a_failed_pull(images: Images) -> None:
+    with pytest.raises(RefusedError) as caught:
+        await images.ensure(f"127.0.0.1:{free_port()}/ns/away:1")
+    assert caught.value.detail is Detail.PULL_FAILED
+
+
+async def test_a_call_runs_by_the_image_as_it_was_found(bench: Bench) -> None:
+    found = await Images(bench.driver).ensure("millrace-test/shell")
+    call_id = await bench.submit("sleep 30")
+    async with bench.worker(drain_s=0.1):
+        container = await bench.running(call_id)
+        process = await asyncio.create_subprocess_exec(
+            *("docker", "inspect", "--format", "{{.Config.Image}}", container.id),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+    assert output.decode().strip() == found.id
+
+
+async def remove_image(name: str) -> None:
+    process = await asyncio.create_subprocess_exec("docker", "rmi", name, stdout=asyncio.subprocess.DEVNULL)
+    async with asyncio.timeout(20):
+        assert await process.wait() == 0

@@ -1,0 +1,227 @@
+"""Servers that go away while the worker works: calls wait for them, nothing is lost and nothing is blamed on a call."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import aiohttp
+import pytest
+from msgspec.structs import replace
+
+from common.errors import StoreUnavailableError
+from common.models import CallStatus, Outcome, new_id
+from common.queue.base import Capacity
+from common.store.base import ClaimRequest
+from common.telemetry.metrics import Metrics
+from tests.integration.worker.bench import Bench, free_port
+from tests.polling import eventually
+from worker.recorder import Recorder
+from worker.runs import Run
+
+LONG_AT_FIRST = '[ "$FN_ATTEMPT" = 1 ] && sleep 60; echo attempt $FN_ATTEMPT'
+
+
+class Relay:
+    """Passes bytes on to the engine's socket, until it is cut."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def cut(self) -> None:
+        """Refuse connections, and break off those that there are."""
+        if self._server is not None:
+            self._server.close()
+            self.path.unlink()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await eventually(lambda: not self._writers)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection("/var/run/docker.sock")
+        if self._server is None:  # cut meanwhile
+            writer.transport.abort()
+            back.transport.abort()
+            return
+        self._writers |= {writer, back}
+        try:
+            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+        finally:
+            for one in (writer, back):
+                one.transport.abort()
+                self._writers.discard(one)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
+    relay = Relay(tmp_path / "engine.sock")
+    yield relay
+    await relay.cut()
+
+
+@asynccontextmanager
+async def failing_first(bench: Bench, method: str, times: int) -> AsyncIterator[list[int]]:
+    """The store of workers, whose *method* finds Postgres away the first *times*; the sizes of its arguments."""
+    cls = type(bench.store)
+    real = getattr(cls, method)
+    sizes: list[int] = []
+
+    async def flaky(self: object, items: Sequence[object], *rest: object) -> object:
+        sizes.append(len(items))
+        if len(sizes) <= times:
+            raise StoreUnavailableError
+        return await real(self, items, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cls, method, flaky)
+        yield sizes
+
+
+async def test_nothing_is_reserved_while_the_engine_is_away(bench: Bench, relay: Relay) -> None:
+    call_id = await bench.submit("echo done")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with (
+        bench.process(docker_socket=str(relay.path), worker_port=port),
+        aiohttp.ClientSession(url) as http,
+    ):
+
+        async def alive() -> bool:
+            with suppress(aiohttp.ClientConnectionError):
+                async with http.get("/healthz") as reply:
+                    return reply.status == 200
+            return False
+
+        async def ready() -> bool:
+            async with http.get("/readyz") as reply:
+                return reply.status == 200
+
+        await eventually(alive, timeout_s=20)
+        await eventually(bench.store.live_incarnations)
+        assert not await ready()
+        call = await bench.call(call_id)
+        assert (call.status, call.attempt) == (CallStatus.QUEUED, 0)
+        await relay.open()
+        call = await bench.finished(call_id)
+        assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
+        assert await ready()
+        async with http.get("/metrics") as reply:
+            assert (
+                'millrace_calls_finished_total{detail="",reason="",status="success"} 1.0'
+                in await reply.text()
+            )
+
+
+async def test_an_engine_that_breaks_off_in_mid_call_costs_an_attempt(bench: Bench, relay: Relay) -> None:
+    await relay.open()
+    call_id = await bench.submit(LONG_AT_FIRST)
+    async with bench.worker(docker_socket=str(relay.path)):
+        first = await bench.running(call_id)
+        await relay.cut()
+        await eventually(lambda: is_queued(bench, call_id))
+        assert [one.id for one in await bench.containers()] == [first.id]
+        await relay.open()
+        call = await bench.finished(call_id)
+        assert (call.status, call.attempt) == (CallStatus.SUCCESS, 2)
+        await bench.no_containers()
+
+
+async def test_outcomes_wait_for_the_store(bench: Bench) -> None:
+    async with failing_first(bench, "settle", 3) as sizes, bench.worker():
+        call_id = await bench.submit("echo done")
+        assert (await bench.finished(call_id)).status is CallStatus.SUCCESS
+        await eventually(lambda: is_acked(bench))
+    assert len(sizes) == 4
+
+
+async def test_what_can_not_be_claimed_goes_back_to_its_place(bench: Bench) -> None:
+    call_ids = [await bench.submit("echo done") for _ in range(2)]
+    async with failing_first(bench, "claim", 1) as sizes, bench.worker(lease_s=60, worker_slots=1):
+        calls = [await bench.finished(call_id) for call_id in call_ids]
+    assert {call.attempt for call in calls} == {1}
+    assert calls[0].started_at < calls[1].started_at  # type: ignore[operator]
+    assert len(sizes) == 3
+
+
+async def test_a_call_that_was_final_before_it_was_reserved_is_acked_and_not_run(bench: Bench) -> None:
+    call_id = await bench.submit("echo done")
+    await bench.store.settle_dead([call_id])
+    async with bench.worker():
+        await eventually(lambda: is_acked(bench))
+    call = await bench.call(call_id)
+    assert (call.status, call.attempt) == (CallStatus.ERROR, 0)
+
+
+async def test_outcomes_of_many_calls_share_commits_and_a_bad_one_fails_alone(bench: Bench) -> None:
+    call_ids = [await bench.submit("true") for _ in range(6)]
+    recorder = Recorder(bench.store, bench.queue, Metrics())
+    runs = await claimed(bench, call_ids)
+    async with failing_first(bench, "settle", 0) as sizes:
+        outcomes = [success() for _ in runs]
+        outcomes[3] = replace(outcomes[3], exit_code=2**40)  # no integer of the store
+        recording = asyncio.create_task(recorder.run())
+        results = await asyncio.gather(
+            *(recorder.record(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)),
+            return_exceptions=True,
+        )
+        recording.cancel()
+    assert [isinstance(result, Exception) for result in results] == [number == 3 for number in range(6)]
+    assert sizes[0] == 6
+    assert (await bench.queue.depth()).calls == 1
+    statuses = [(await bench.call(call_id)).status for call_id in call_ids]
+    assert statuses.count(CallStatus.SUCCESS) == 5
+
+
+async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Bench) -> None:
+    call_id = await bench.submit("true")
+    recorder = Recorder(bench.store, bench.queue, Metrics())
+    (first,) = await claimed(bench, [call_id])
+    await bench.queue.release([first.reservation])
+    (second,) = await claimed(bench, [call_id])
+    recording = asyncio.create_task(recorder.run())
+    await recorder.record(first, replace(success(), result=b"stale"))
+    assert (await bench.call(call_id)).status is CallStatus.RUNNING
+    await recorder.record(second, replace(success(), result=b"fresh"))
+    recording.cancel()
+    assert await bench.result(call_id) == b"fresh"
+    assert (await bench.queue.depth()).calls == 0
+
+
+async def claimed(bench: Bench, call_ids: Sequence[UUID]) -> list[Run]:
+    """Reserve and claim these calls, all that there are."""
+    incarnation = new_id()
+    await bench.store.register_worker(incarnation, "here", 1, 1)
+    capacity = Capacity(slots=len(call_ids), free_mb=10_000, total_mb=10_000)
+    reservations = (await bench.queue.reserve(capacity, incarnation)).reservations
+    requests = [ClaimRequest(id=found.id, token=found.token) for found in reservations]
+    claims = await bench.store.claim(requests, incarnation, 5)
+    assert [claim.call.id for claim in claims] == list(call_ids)
+    return [Run(found, claim.call) for found, claim in zip(reservations, claims, strict=True)]
+
+
+def success() -> Outcome:
+    return Outcome(status=CallStatus.SUCCESS, exit_code=0, completed_at=datetime.now(UTC))
+
+
+async def is_queued(bench: Bench, call_id: UUID) -> bool:
+    return (await bench.call(call_id)).status is CallStatus.QUEUED
+
+
+async def is_acked(bench: Bench) -> bool:
+    return (await bench.queue.depth()).calls == 0

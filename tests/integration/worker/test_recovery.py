@@ -1,0 +1,235 @@
+"""What dies, is cut off or is taken away in the middle of a call: nothing is lost, nothing is left behind."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import pytest
+
+from common.models import CallStatus
+from tests.integration.worker.bench import Bench, child_of
+from tests.polling import eventually
+from worker.runs import Verdict
+
+pytestmark = pytest.mark.timeout(90)
+
+# Runs long on its first attempt only, so that the second shows what happened.
+LONG_AT_FIRST = '[ "$FN_ATTEMPT" = 1 ] && sleep 60; echo attempt $FN_ATTEMPT'
+
+
+async def test_a_killed_child_is_cleaned_up_after_and_its_call_runs_again(bench: Bench) -> None:
+    call_id = await bench.submit(LONG_AT_FIRST)
+    async with bench.process(lease_s=60, heartbeat_stale_s=60) as worker:
+        first = await bench.running(call_id)
+        os.kill(child_of(worker), signal.SIGKILL)
+        call = await bench.finished(call_id)  # long before lease or heartbeat could have run out
+        assert (call.status, call.attempt) == (CallStatus.SUCCESS, 2)
+        assert await bench.result(call_id) == b"attempt 2\n"
+        await bench.no_containers()
+        assert len(await bench.store.live_incarnations()) == 1
+    assert worker.returncode == 0
+    assert await bench.store.live_incarnations() == set()
+    assert first.labels["millrace.call"] == str(call_id)
+
+
+async def test_supervisor_and_child_killed_together_are_made_good_by_the_next_worker(bench: Bench) -> None:
+    short = {"heartbeat_s": 0.3, "heartbeat_stale_s": 1.5, "lease_s": 2}
+    call_id = await bench.submit(LONG_AT_FIRST)
+    async with bench.process(**short) as worker:
+        await bench.running(call_id)
+        child = child_of(worker)
+        worker.kill()
+        os.kill(child, signal.SIGKILL)
+        await worker.wait()
+    assert len(await bench.containers()) == 1
+    async with bench.process(**short):
+        call = await bench.finished(call_id)
+        assert (call.status, call.attempt) == (CallStatus.SUCCESS, 2)
+        await bench.no_containers()
+
+
+async def test_a_child_without_its_supervisor_drains_and_ends(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 1; echo done")
+    async with bench.process() as worker:
+        await bench.running(call_id)
+        child = child_of(worker)
+        worker.kill()
+        assert (await bench.finished(call_id)).status is CallStatus.SUCCESS
+        await eventually(lambda: not is_running(child))
+    assert await bench.store.live_incarnations() == set()
+
+
+async def test_sigterm_finishes_what_runs_and_takes_nothing_new(bench: Bench) -> None:
+    running = await bench.submit("sleep 1.5; echo done")
+    waiting = await bench.submit("echo done")
+    async with bench.process(worker_slots=1) as worker:
+        await bench.running(running)
+        worker.terminate()
+        assert await worker.wait() == 0
+    assert (await bench.call(running)).status is CallStatus.SUCCESS
+    assert (await bench.call(waiting)).status is CallStatus.QUEUED
+    assert await bench.containers() == []
+
+
+async def test_an_overdue_drain_gives_calls_back_with_their_attempt(bench: Bench) -> None:
+    call_ids = [await bench.submit("sleep 30") for _ in range(2)]
+    async with bench.process(drain_s=0.2) as worker:
+        for call_id in call_ids:
+            await bench.running(call_id)
+        worker.terminate()
+        assert await worker.wait() == 0
+    for call_id in call_ids:
+        call = await bench.call(call_id)
+        assert (call.status, call.attempt, call.started_at) == (CallStatus.QUEUED, 0, None)
+    assert (await bench.queue.depth()).ready == (2, 0, 0)
+    assert await bench.containers() == []
+    assert await bench.store.live_incarnations() == set()
+
+
+async def test_a_second_signal_does_not_wait_but_leaves_nothing(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 30")
+    async with bench.process(drain_s=60) as worker:
+        await bench.running(call_id)
+        worker.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.2)  # two signals at once would be one
+        worker.send_signal(signal.SIGINT)
+        assert await worker.wait() == 1
+    assert await bench.containers() == []
+    assert (await bench.queue.depth()).ready == (1, 0, 0)
+    assert (await bench.call(call_id)).status is CallStatus.RUNNING  # until it is claimed again: attempt 2
+
+
+async def test_a_container_removed_by_somebody_else_is_tried_again(bench: Bench) -> None:
+    call_id = await bench.submit(LONG_AT_FIRST)
+    async with bench.worker():
+        await bench.driver.remove((await bench.running(call_id)).id)
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt) == (CallStatus.SUCCESS, 2)
+
+
+async def test_attempts_run_out(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 60")
+    async with bench.worker(max_attempts=1):
+        await bench.driver.remove((await bench.running(call_id)).id)
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt, call.detail) == (CallStatus.ERROR, 1, "too_many_attempts")
+    assert (await bench.queue.depth()).calls == 0
+
+
+@pytest.mark.parametrize(
+    "slots", [1, 2]
+)  # with two, this very worker may take the call again before it notices
+async def test_a_lost_lease_ends_the_run_and_writes_nothing(bench: Bench, slots: int) -> None:
+    call_id = await bench.submit(LONG_AT_FIRST)
+    async with bench.worker(lease_s=0.9, worker_slots=slots) as worker:
+        await bench.running(call_id)
+        (run,) = worker.runs.all()
+        await bench.queue.release([run.reservation])
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt) == (CallStatus.SUCCESS, 2)
+    assert run.verdict is Verdict.LOST
+    assert await bench.containers() == []
+
+
+async def test_a_queue_that_lost_its_data_ends_no_run(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 2; echo done")
+    async with bench.worker(lease_s=0.9):
+        await bench.running(call_id)
+        await forget_queue(bench)
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
+
+
+async def test_an_unknown_lease_of_a_call_that_is_anothers_ends_the_run(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 60")
+    async with bench.worker(lease_s=0.9, drain_s=0.1) as worker:
+        await bench.running(call_id)
+        (run,) = worker.runs.all()
+        await forget_queue(bench)
+        await bench.store.settle_dead([call_id])
+        await bench.no_containers()
+    assert run.verdict is Verdict.LOST
+    assert (await bench.call(call_id)).status is CallStatus.ERROR
+
+
+async def test_a_cancelled_run_is_killed_and_recorded(bench: Bench) -> None:
+    call_id = await bench.submit("echo partial; sleep 60")
+    async with bench.worker() as worker:
+        await bench.running(call_id)
+        (run,) = worker.runs.all()
+        run.stop(Verdict.CANCELLED)
+        call = await bench.finished(call_id)
+        await bench.no_containers()
+    assert (call.status, call.reason) == (CallStatus.CANCELLED, "client_request")
+    assert await bench.result(call_id) == b"partial\n"
+
+
+async def test_containers_of_dead_incarnations_are_swept_and_no_others(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 60")
+    async with bench.worker(drain_s=0.1) as worker:
+        await bench.running(call_id)
+        await worker.sweeper.sweep()
+        assert len(await bench.containers()) == 1
+        (run,) = worker.runs.all()
+        worker.runs.discard(run)  # as if it had ended and its container could not be removed
+        await worker.sweeper.sweep()
+        assert await bench.containers() == []
+
+
+async def test_leases_are_extended_for_as_long_as_a_call_runs(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 3")
+    async with bench.worker(lease_s=0.9):
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"MILLRACE_WORKER_SLOT": "1"},
+        {"MILLRACE_WORKER_SLOTS": "many"},
+        {"MILLRACE_DATABASE_URL": ""},
+        {"MILLRACE_DATABASE_URL": "x://"},
+    ],
+)
+async def test_settings_that_make_running_pointless_are_one_line_and_exit_2(
+    bench: Bench, changed: dict[str, str]
+) -> None:
+    await expect_refusal(bench, changed, next(iter(changed)))
+
+
+async def test_a_port_that_is_taken_is_one_line_and_exit_2(bench: Bench) -> None:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    async with server:
+        port = str(server.sockets[0].getsockname()[1])
+        await expect_refusal(bench, {"MILLRACE_WORKER_PORT": port}, "MILLRACE_WORKER_PORT")
+
+
+async def expect_refusal(bench: Bench, changed: dict[str, str], variable: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker"),
+        env=bench._environ({}) | changed,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    async with asyncio.timeout(20):
+        _, output = await process.communicate()
+    assert process.returncode == 2
+    said = [line for line in output.decode().splitlines() if not line.startswith("{")]
+    assert len(said) == 1, output
+    assert said[0].startswith(f"millrace worker: {variable}")
+
+
+async def forget_queue(bench: Bench) -> None:
+    """Delete the test's queue, as a FLUSHALL would; the server is shared."""
+    client = bench.queue._commands
+    await client.delete(*await client.keys(f"*{bench.settings.queue_name}*"))
+
+
+def is_running(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False

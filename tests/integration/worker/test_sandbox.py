@@ -1,0 +1,193 @@
+"""What a function can do and see from inside its container, and that the engine was told exactly the allow-list."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+from msgspec.structs import replace
+
+from common.models import CallStatus
+from tests.integration.worker.bench import SHELL_IMAGE, Bench
+from worker.containers.docker import DockerDriver
+from worker.containers.hostconfig import NETWORK_NAME
+
+MB = 1024 * 1024
+
+
+async def printed(bench: Bench, script: str, **fields: object) -> str:
+    """What a function prints that runs *script* to its end."""
+    call_id = await bench.submit(script, **fields)  # type: ignore[arg-type]
+    async with bench.worker():
+        call = await bench.finished(call_id)
+    assert call.status is CallStatus.SUCCESS, call
+    return (await bench.result(call_id)).decode()
+
+
+async def docker(*arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec("docker", *arguments, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(20):
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
+async def test_no_capability_and_no_new_privilege(bench: Bench) -> None:
+    status = await printed(bench, "cat /proc/self/status")
+    values = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(values[name], 16) == 0
+    assert values["NoNewPrivs"] == "1"
+    assert values["Seccomp"] == "2"
+
+
+async def test_root_is_read_only_and_tmp_is_a_sized_tmpfs(bench: Bench) -> None:
+    script = (
+        "echo x 2>/dev/null >/x && echo root is writable;"
+        "echo x >/tmp/x && echo tmp is writable;"
+        "busybox grep ' /tmp ' /proc/mounts"
+    )
+    lines = (await printed(bench, script)).splitlines()
+    assert lines[0] == "tmp is writable"
+    options = lines[1].split()[3].split(",")
+    assert {"rw", "nosuid", "nodev", "size=65536k"} <= set(options)
+
+
+async def test_a_route_may_ask_for_a_writable_root(bench: Bench) -> None:
+    assert await printed(bench, "echo x >/x && cat /x", writable_root=True) == "x\n"
+
+
+async def test_limits_hold_and_the_machine_stays_unnamed(bench: Bench) -> None:
+    script = (
+        "echo $(busybox ulimit -n 2>/dev/null || ulimit -n) $(ulimit -c) $(busybox hostname);"
+        "busybox ps | busybox wc -l; busybox ls /sys/class/net;"
+        "(for i in $(busybox seq 400); do sleep 2 & done) 2>/dev/null || echo no more processes"
+    )
+    lines = (await printed(bench, script)).splitlines()
+    assert lines[0] == "1024 0 function"
+    assert int(lines[1]) < 10  # its own processes only
+    assert lines[2] == "lo"
+    assert lines[3] == "no more processes"
+
+
+async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) -> None:
+    call_id = await bench.submit("sleep 30", memory=48)
+    async with bench.worker(drain_s=0.1):
+        container = await bench.running(call_id)
+        (shown,) = json.loads(await docker("inspect", container.id))
+    (bare,) = json.loads(await _inspect_bare())
+    told, untouched = shown["HostConfig"], bare["HostConfig"]
+    expected = {
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true"],
+        "ReadonlyRootfs": True,
+        "Tmpfs": {"/tmp": "rw,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108
+        "Memory": 48 * MB,
+        "MemorySwap": 48 * MB,
+        "PidsLimit": 256,
+        "Ulimits": [
+            {"Name": "nofile", "Hard": 1024, "Soft": 1024},
+            {"Name": "core", "Hard": 0, "Soft": 0},
+        ],
+        "Init": True,
+        "LogConfig": {"Type": "none", "Config": {}},
+        "NetworkMode": "none",
+        "IpcMode": "private",
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "OomScoreAdj": 500,
+    }
+    assert {name: told[name] for name in expected} == expected
+    # Everything that the allow-list does not name is as in a container that was created with no options at all.
+    rest = {name: value for name, value in told.items() if name not in expected}
+    assert rest == {name: value for name, value in untouched.items() if name not in expected}
+    assert shown["Image"].startswith("sha256:")
+    assert shown["Config"]["Image"] == shown["Image"]
+    assert shown["Config"]["Healthcheck"] == {"Test": ["NONE"]}
+    assert shown["Mounts"] == []
+    assert {name for name in shown["Config"]["Labels"] if name.startswith("millrace")} == {
+        "millrace",
+        "millrace.installation",
+        "millrace.call",
+        "millrace.token",
+        "millrace.app",
+        "millrace.path",
+    }
+
+
+async def _inspect_bare() -> str:
+    """A container that was created without any HostConfig, as the engine shows it; it is removed again."""
+    connector = aiohttp.UnixConnector("/var/run/docker.sock")
+    async with aiohttp.ClientSession("http://engine", connector=connector) as engine:
+        wanted = {"Image": SHELL_IMAGE, "HostConfig": {}}
+        async with engine.post("/containers/create", json=wanted) as reply:
+            name = (await reply.json())["Id"]
+    try:
+        return await docker("inspect", name)
+    finally:
+        await docker("rm", "--force", name)
+
+
+async def test_volumes_of_an_image_are_covered_by_a_tmpfs(bench: Bench) -> None:
+    image = "millrace-test/volume:latest"
+    name = "millrace-test-volume"
+    await docker("create", "--name", name, SHELL_IMAGE)
+    try:
+        await docker("commit", "--change", "VOLUME /data", "--change", "USER 1000", name, image)
+    finally:
+        await docker("rm", "--force", name)
+    volumes = await docker("volume", "ls", "--quiet")
+    script = "busybox grep -c 'tmpfs /data .*size=65536k' /proc/mounts; busybox id -u; echo x >/data/x && echo fits"
+    try:
+        assert await printed(bench, script, image=image) == "1\n1000\nfits\n"
+        assert await docker("volume", "ls", "--quiet") == volumes
+    finally:
+        await docker("rmi", image)
+
+
+async def test_own_bridge_is_made_on_demand_and_keeps_containers_apart(bench: Bench) -> None:
+    settings = replace(bench.settings, network="bridge")
+    async with DockerDriver.open(settings) as driver:
+        await asyncio.gather(driver.check(), driver.check())
+    options = json.loads(await docker("network", "inspect", "--format", "{{json .Options}}", NETWORK_NAME))
+    assert options == {"com.docker.network.bridge.enable_icc": "false"}
+    call_id = await bench.submit("busybox ls /sys/class/net")
+    async with bench.worker(network="bridge"):
+        await bench.finished(call_id)
+    assert await bench.result(call_id) == b"eth0\nlo\n"
+
+
+async def test_environment_of_a_call(bench: Bench) -> None:
+    before = datetime.now(UTC)
+    lines = (
+        await printed(
+            bench,
+            "env",
+            payload=b"12345",
+            headers={"X-Two": ["a", "b"], "fn_call_id": ["forged"], "SCRIPT": ["exit 1"], "Host": ["h"]},
+            url="http://h/r/bench/f?q=1",
+            timeout=10,
+        )
+    ).splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    (call,) = await bench.store.get_calls()
+    deadline = datetime.fromisoformat(variables.pop("FN_DEADLINE"))
+    assert before + timedelta(seconds=9) < deadline < datetime.now(UTC) + timedelta(seconds=10)
+    for name in ("SHLVL", "PWD", "PATH", "HOME", "SCRIPT", "HOSTNAME"):
+        variables.pop(name, None)
+    assert variables == {
+        "FROM_APP": "app",
+        "FN_FORMAT": "default",
+        "FN_APP_NAME": "bench",
+        "FN_PATH": "/f",
+        "FN_MEMORY": "128",
+        "FN_TYPE": "async",
+        "FN_CALL_ID": str(call.id),
+        "FN_METHOD": "POST",
+        "FN_REQUEST_URL": "http://h/r/bench/f?q=1",
+        "FN_PARAM_app": "bench",
+        "FN_PARAM_route": "/f",
+        "FN_ATTEMPT": "1",
+        "FN_HEADER_X_Two": "a, b",
+        "FN_HEADER_Script": "exit 1",
+        "FN_HEADER_Content_Length": "5",
+    }

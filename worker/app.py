@@ -1,0 +1,232 @@
+"""The worker put together: the only place where its parts are made and joined. They close in reverse order.
+
+``serve`` is the child process: one incarnation, from its registration to the end of its drain. ``clean_up`` is what the
+supervisor does for an incarnation that died.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+
+from common.errors import UnavailableError
+from common.queue.redis import RedisQueue
+from common.settings import Settings
+from common.store.postgres import PostgresStore
+from common.telemetry.logs import get_logger
+from common.telemetry.metrics import Metrics
+from worker.backoff import Backoff
+from worker.containers.docker import DockerDriver
+from worker.containers.driver import LABEL_INCARNATION
+from worker.containers.images import Images
+from worker.executor import Executor, Identity
+from worker.health import Health
+from worker.heartbeat import Heartbeat
+from worker.intake import Intake
+from worker.leases import LeaseKeeper
+from worker.loop import ReserveLoop
+from worker.recorder import Recorder
+from worker.resources import budget_for
+from worker.runs import Runs, Verdict
+from worker.sweep import Sweeper
+
+CONCLUDE_S = 15.0  # after the drain: how long calls that were cut off may take to be given back
+CLEAN_UP_STEP_S = 30.0
+CLEAN_UP_ROUNDS = 3
+
+Part = TypeVar("Part")
+
+log = get_logger("worker")
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """The running parts of one incarnation."""
+
+    runs: Runs
+    loop: ReserveLoop
+    recorder: Recorder
+    leases: LeaseKeeper
+    heartbeat: Heartbeat
+    sweeper: Sweeper
+
+    async def run(self, stop: asyncio.Event, drain_s: float) -> None:
+        """Take and run calls until *stop*; then finish what runs, for *drain_s*, and give back what is left."""
+        async with asyncio.TaskGroup() as group:
+            chores = (self.recorder, self.leases, self.heartbeat, self.sweeper)
+            tasks = [group.create_task(chore.run()) for chore in chores]
+            looping = group.create_task(self.loop.run())
+            await stop.wait()
+            log.info("draining", calls=len(self.runs), drain_s=drain_s)
+            self.loop.stop()
+            await asyncio.wait({looping}, timeout=drain_s)
+            self.runs.stop_all(Verdict.DRAINED)
+            await asyncio.wait({looping}, timeout=CONCLUDE_S)
+            for task in (looping, *tasks):
+                task.cancel()
+
+
+async def serve(settings: Settings, incarnation: UUID) -> None:
+    """Be this incarnation until SIGTERM, or until the supervisor is gone (end of stdin); then drain.
+
+    Waits for servers that are away at the start. Raises FatalError if it must not run as it is.
+    """
+    structlog.contextvars.bind_contextvars(incarnation=incarnation)
+    stop = _stop_event()
+    metrics = Metrics()
+    health = Health(metrics)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(health.serve(settings))
+        starting = asyncio.create_task(_assemble(settings, incarnation, metrics, stack))
+        worker = await _unless_stopped(starting, stop)
+        if worker is None:
+            return
+        health.why_not_ready = lambda: None if worker.loop.is_ready else "not taking calls"
+        await worker.run(stop, settings.drain_s)
+    log.info("drained")
+
+
+async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, stack: AsyncExitStack) -> Worker:
+    budget = budget_for(settings)
+    patience = _Patience()
+    store = await patience.reach("Postgres", lambda: PostgresStore.open(settings))
+    stack.push_async_callback(store.aclose)
+    queue = RedisQueue.open(settings)
+    stack.push_async_callback(queue.aclose)
+    await patience.reach("Redis", queue.check)
+    identity = Identity(
+        installation=await patience.reach("Postgres", store.installation_id), incarnation=incarnation
+    )
+    host = socket.gethostname()
+    await patience.reach(
+        "Postgres", lambda: store.register_worker(incarnation, host, budget.slots, budget.memory_mb)
+    )
+    stack.push_async_callback(_forget, store, incarnation)
+    driver = await stack.enter_async_context(DockerDriver.open(settings))
+    images = Images(driver)
+    stack.push_async_callback(images.aclose)
+
+    runs = Runs()
+    recorder = Recorder(store, queue, metrics)
+    executor = Executor(store, recorder, driver, images, identity, settings)
+    intake = Intake(queue, store, recorder, incarnation, settings.max_attempts)
+    sweeper = Sweeper(store, driver, runs, identity, settings)
+    if patience.was_needed:
+        sweeper.hold()
+    log.info("started", host=host, slots=budget.slots, memory_mb=budget.memory_mb)
+    return Worker(
+        runs=runs,
+        loop=ReserveLoop(intake, executor, driver, budget, runs, metrics),
+        recorder=recorder,
+        leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
+        heartbeat=Heartbeat(store, sweeper, incarnation, settings.heartbeat_s),
+        sweeper=sweeper,
+    )
+
+
+class _Patience:
+    """Waits for servers that are away at the start; remembers whether one was."""
+
+    def __init__(self) -> None:
+        self.was_needed = False
+
+    async def reach(self, server: str, operation: Callable[[], Awaitable[Part]]) -> Part:
+        backoff = Backoff(0.2, 5)
+        while True:
+            try:
+                return await operation()
+            except UnavailableError as error:
+                self.was_needed = True
+                log.warning("server does not answer yet", server=server, cause=str(error.__cause__ or error))
+                await backoff.sleep()
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by SIGTERM, and by the end of stdin, which the supervisor holds open for as long as it lives."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all that run in a terminal: the supervisor decides
+    stdin = sys.stdin.fileno()
+
+    def look() -> None:
+        if not os.read(stdin, 1):
+            loop.remove_reader(stdin)
+            stop.set()
+
+    loop.add_reader(stdin, look)
+    return stop
+
+
+async def _unless_stopped(starting: asyncio.Task[Worker], stop: asyncio.Event) -> Worker | None:
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return starting.result() if starting.done() else None
+    finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.wait({starting, stopping})
+
+
+async def _forget(store: PostgresStore, incarnation: UUID) -> None:
+    try:
+        await store.remove_worker(incarnation)
+    except UnavailableError:
+        log.warning("incarnation not removed, its heartbeat will become stale")
+
+
+async def clean_up(settings: Settings, incarnation: UUID) -> None:
+    """Undo what a dead incarnation holds: its containers, then its reservations, then its row. Raises nothing.
+
+    In this order: once released, its calls run elsewhere. What fails here happens later by itself (sweep, leases).
+    """
+    steps = (_remove_containers, _release_reservations, _remove_row)
+    for step in steps:
+        name = step.__name__.strip("_")
+        try:
+            async with asyncio.timeout(CLEAN_UP_STEP_S):
+                done = await step(settings, incarnation)
+            log.info("cleaned up", step=name, incarnation=incarnation, count=done)
+        except Exception as error:  # noqa: BLE001 - the outermost guard: nothing may keep the next child from starting
+            log.warning(
+                "not cleaned up", step=name, incarnation=incarnation, cause=repr(error.__cause__ or error)
+            )
+
+
+async def _remove_containers(settings: Settings, incarnation: UUID) -> int:
+    removed = 0
+    async with DockerDriver.open(settings) as driver:
+        for _ in range(CLEAN_UP_ROUNDS):  # the engine may still have been creating one
+            found = await driver.list({LABEL_INCARNATION: str(incarnation)})
+            if not found:
+                break
+            await asyncio.gather(*(driver.remove(container.id) for container in found))
+            removed += len(found)
+    return removed
+
+
+async def _release_reservations(settings: Settings, incarnation: UUID) -> int:
+    queue = RedisQueue.open(settings)
+    try:
+        return await queue.release_incarnation(incarnation)
+    finally:
+        await queue.aclose()
+
+
+async def _remove_row(settings: Settings, incarnation: UUID) -> int:
+    store = await PostgresStore.open(settings)
+    try:
+        await store.remove_worker(incarnation)
+    finally:
+        await store.aclose()
+    return 1

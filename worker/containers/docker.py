@@ -1,0 +1,189 @@
+"""DockerDriver: the ContainerDriver for a Docker Engine on a Unix socket. Only it and attach.py speak to the engine.
+
+The engine is asked through aiodocker, but for three things that it has no call for: an unversioned ping, a single
+sample of statistics, and the streams (attach.py). A connection is never reused: the engine's restart between two
+requests must not look like a failed request. What the engine says goes into exceptions' causes, never to callers.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Self
+
+import aiohttp
+from aiodocker import Docker, DockerError
+from aiodocker.containers import DockerContainer
+
+from common.errors import ContainerVanishedError, EngineUnavailableError
+from common.models import Detail
+from common.settings import Settings
+from worker.containers.attach import AttachStream
+from worker.containers.driver import (
+    ContainerInfo,
+    ContainerSpec,
+    Image,
+    PullRefusedError,
+    RefusedError,
+    Usage,
+)
+from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config
+from worker.containers.usage import read_usage
+
+# More starts at a time make each of them slower: the engine does most of it under one lock.
+CONCURRENT_STARTS = 4
+
+_ENGINE = "http://engine"  # no name that is looked up: the connector knows only the socket
+_QUICK_S = 10.0
+_CREATE_S = 30.0
+_START_S = 60.0
+_REMOVE_S = 30.0
+_NO_CONNECTION = 900  # aiodocker's own code
+_ANY_ANSWER = range(_NO_CONNECTION)
+_ICC_OPTION = "com.docker.network.bridge.enable_icc"
+_NETWORK_OPTIONS = {_ICC_OPTION: "false"}
+
+
+class DockerDriver:
+    """See ContainerDriver."""
+
+    def __init__(self, docker: Docker, http: aiohttp.ClientSession, settings: Settings) -> None:
+        self._docker = docker
+        self._http = http
+        self._socket_path = settings.docker_socket
+        self._limits = ContainerLimits(
+            network=settings.network, tmpfs_mb=settings.tmpfs_mb, pids_limit=settings.pids_limit
+        )
+        self._starts = asyncio.Semaphore(CONCURRENT_STARTS)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        """A driver for the engine at ``docker_socket``; whether it answers is for ``check``."""
+        connector = aiohttp.UnixConnector(settings.docker_socket, limit=0, force_close=True)
+        async with aiohttp.ClientSession(_ENGINE, connector=connector) as http:
+            docker = Docker(_ENGINE, connector=connector, session=http)
+            try:
+                yield cls(docker, http, settings)
+            finally:
+                await docker.close()
+
+    async def check(self) -> None:
+        if self._limits.network == "none":
+            async with _asking(_QUICK_S), self._http.get("/_ping") as reply:
+                reply.raise_for_status()
+            return
+        options = await self._network_options()
+        if options is None:
+            await self._create_network()
+        elif options.get(_ICC_OPTION) != "false":
+            raise EngineUnavailableError(
+                f"Network {NETWORK_NAME} lets containers reach each other: remove it"
+            )
+
+    async def _network_options(self) -> dict[str, str] | None:
+        try:
+            async with _asking(_QUICK_S, expect=(404,)):
+                network = await self._docker.networks.get(NETWORK_NAME)
+                return (await network.show())["Options"] or {}
+        except DockerError:
+            return None
+
+    async def _create_network(self) -> None:
+        network = {
+            "Name": NETWORK_NAME,
+            "Driver": "bridge",
+            "CheckDuplicate": True,
+            "Options": _NETWORK_OPTIONS,
+        }
+        with suppress(DockerError):
+            async with _asking(_CREATE_S, expect=(409,)):  # another worker was faster
+                await self._docker.networks.create(network)
+
+    async def inspect_image(self, reference: str) -> Image | None:
+        try:
+            async with _asking(_QUICK_S, expect=(404,)):
+                shown = await self._docker.images.inspect(reference)
+        except DockerError:
+            return None
+        return Image(id=shown["Id"], volumes=tuple(shown["Config"].get("Volumes") or ()))
+
+    async def pull_image(self, reference: str) -> None:
+        try:
+            async with _asking(None, expect=_ANY_ANSWER):
+                await self._docker.images.pull(reference)
+        except DockerError as error:
+            raise PullRefusedError(error.message) from error
+
+    async def create(self, spec: ContainerSpec) -> None:
+        try:
+            async with self._starts, _asking(_CREATE_S, expect=_ANY_ANSWER):
+                await self._docker.containers.create(container_config(spec, self._limits), name=spec.name)
+        except DockerError as error:
+            raise RefusedError(Detail.START_FAILED, "Container could not be created") from error
+
+    def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
+        return AttachStream.open(self._socket_path, name)
+
+    async def start(self, name: str) -> None:
+        try:
+            async with self._starts, _asking(_START_S, expect=_ANY_ANSWER):
+                await self._container(name).start()
+        except DockerError as error:
+            raise RefusedError(Detail.START_FAILED, "Container could not be started") from error
+
+    async def wait(self, name: str) -> int:
+        try:
+            async with _asking(None, expect=(404,)):
+                ended = await self._container(name).wait()
+        except DockerError as error:
+            raise ContainerVanishedError from error
+        return int(ended["StatusCode"])
+
+    async def was_oom_killed(self, name: str) -> bool:
+        try:
+            async with _asking(_QUICK_S, expect=(404,)):
+                state = (await self._container(name).show())["State"]
+        except DockerError as error:
+            raise ContainerVanishedError from error
+        if state["Status"] in ("removing", "dead"):
+            raise ContainerVanishedError
+        return bool(state["OOMKilled"])
+
+    async def kill(self, name: str) -> None:
+        with suppress(DockerError):
+            async with _asking(_QUICK_S, expect=(404, 409)):  # gone, or not running
+                await self._container(name).kill()
+
+    async def usage(self, name: str) -> Usage | None:
+        query = {"stream": "false", "one-shot": "true"}
+        async with _asking(_QUICK_S), self._http.get(f"/containers/{name}/stats", params=query) as reply:
+            return read_usage(await reply.json()) if reply.status == 200 else None
+
+    async def remove(self, name_or_id: str) -> None:
+        with suppress(DockerError):
+            async with _asking(_REMOVE_S, expect=(404, 409)):  # gone, or going already
+                await self._container(name_or_id).delete(force=True, v=True)
+
+    async def list(self, labels: dict[str, str]) -> list[ContainerInfo]:
+        wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
+        async with _asking(_QUICK_S):
+            found = await self._docker.containers.list(all=True, filters=json.dumps({"label": wanted}))
+        return [ContainerInfo(id=container.id, labels=container["Labels"]) for container in found]
+
+    def _container(self, name_or_id: str) -> DockerContainer:
+        return self._docker.containers.container(name_or_id)
+
+
+@asynccontextmanager
+async def _asking(timeout_s: float | None, *, expect: Collection[int] = ()) -> AsyncIterator[None]:
+    """Bound a request. DockerErrors of an expected status pass; whatever else goes wrong is EngineUnavailableError."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError) as error:
+        raise EngineUnavailableError from error
+    except DockerError as error:
+        if error.status in expect:
+            raise
+        raise EngineUnavailableError from error

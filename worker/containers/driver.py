@@ -1,0 +1,132 @@
+"""What the worker asks of a container engine, in the worker's own words. docker.py is the one implementation.
+
+Platform trouble is an exception from common.errors: EngineUnavailableError when the engine does not answer in time,
+ContainerVanishedError when a container is gone that should be there. What the engine refuses because of the call
+itself (its image, its settings) is a RefusedError, which the executor turns into an outcome. Nothing else comes out.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from common.models import Detail
+from worker.containers.attach import AttachStream
+
+# Labels of every function container: who may remove it, and what it runs.
+LABEL_INCARNATION = "millrace"
+LABEL_INSTALLATION = "millrace.installation"
+LABEL_CALL = "millrace.call"
+LABEL_TOKEN = "millrace.token"  # noqa: S105 - the name of a label
+LABEL_APP = "millrace.app"
+LABEL_PATH = "millrace.path"
+
+
+class RefusedError(Exception):
+    """The engine answered, and will not run this call. *error* is for the caller: never the engine's own words."""
+
+    def __init__(self, detail: Detail, error: str) -> None:
+        super().__init__(error)
+        self.detail = detail
+        self.error = error
+
+
+class PullRefusedError(Exception):
+    """The engine could not get an image. The text is the engine's: for the worker's log only."""
+
+
+class Image(Struct, frozen=True, kw_only=True):
+    """An image that is here. ``id`` is its content's hash: unlike a tag, it can't come to mean something else."""
+
+    id: str
+    volumes: tuple[str, ...] = ()
+
+
+class ContainerSpec(Struct, frozen=True, kw_only=True):
+    """All that may differ between function containers; everything else is constant."""
+
+    name: str
+    image: Image
+    env: dict[str, str]
+    labels: dict[str, str]
+    memory_mb: int
+    writable_root: bool
+
+
+class ContainerInfo(Struct, frozen=True, kw_only=True):
+    """A container as a listing shows it."""
+
+    id: str
+    labels: dict[str, str]
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a container has used so far: bytes, and nanoseconds of CPU; ``system_cpu_ns`` is the whole machine's."""
+
+    net_rx: int
+    net_tx: int
+    mem_limit: int
+    mem_usage: int
+    disk_read: int
+    disk_write: int
+    cpu_user_ns: int
+    cpu_kernel_ns: int
+    cpu_total_ns: int
+    system_cpu_ns: int
+    cpus: int
+
+
+class ContainerDriver(Protocol):
+    """One engine. Containers are named by us before they exist, so that a lost reply never loses a container.
+
+    Every method but ``wait`` and ``pull_image`` is bounded in time. All are safe to cancel; what the engine was asked
+    for may still happen then.
+    """
+
+    async def check(self) -> None:
+        """Return if the engine can run calls now: it answers, and the network for containers exists."""
+        ...
+
+    async def inspect_image(self, reference: str) -> Image | None:
+        """The image, or None if it is not here."""
+        ...
+
+    async def pull_image(self, reference: str) -> None:
+        """Fetch the image. Raises PullRefusedError with the engine's words. Not bounded."""
+        ...
+
+    async def create(self, spec: ContainerSpec) -> None:
+        """Create the container. Raises RefusedError if the engine will not."""
+        ...
+
+    def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
+        """Its three streams. Attach before start: nothing that it prints is lost then."""
+        ...
+
+    async def start(self, name: str) -> None:
+        """Start it; it runs when this returns. Raises RefusedError if the engine could not."""
+        ...
+
+    async def wait(self, name: str) -> int:
+        """Wait until a started container has exited, for as long as it takes; its exit code."""
+        ...
+
+    async def was_oom_killed(self, name: str) -> bool:
+        """Whether the kernel killed something in the exited container for want of memory."""
+        ...
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL; nothing happens if it does not run."""
+        ...
+
+    async def usage(self, name: str) -> Usage | None:
+        """What it has used so far, None if it does not run."""
+        ...
+
+    async def remove(self, name_or_id: str) -> None:
+        """Kill and remove it with its anonymous volumes; nothing happens if it does not exist."""
+        ...
+
+    async def list(self, labels: dict[str, str]) -> list[ContainerInfo]:
+        """All containers, running or not, that carry these labels; an empty value stands for any."""
+        ...

@@ -1,0 +1,32 @@
+"""Reads the engine's statistics, whose shape differs between cgroup v1 and v2. Knows no percentages: see stats.py."""
+
+from typing import Any
+
+from worker.containers.driver import Usage
+
+
+def read_usage(shown: dict[str, Any]) -> Usage | None:
+    """The engine's sample in our words; None for a container that does not run (the sample is empty then)."""
+    memory, cpu = shown.get("memory_stats") or {}, shown.get("cpu_stats") or {}
+    if "usage" not in memory or "system_cpu_usage" not in cpu:
+        return None
+    networks = (shown.get("networks") or {}).values()
+    used = cpu["cpu_usage"]
+    return Usage(
+        net_rx=sum(network["rx_bytes"] for network in networks),
+        net_tx=sum(network["tx_bytes"] for network in networks),
+        mem_limit=memory["limit"],
+        mem_usage=memory["usage"],
+        disk_read=_disk_bytes(shown, "read"),
+        disk_write=_disk_bytes(shown, "write"),
+        cpu_user_ns=used["usage_in_usermode"],
+        cpu_kernel_ns=used["usage_in_kernelmode"],
+        cpu_total_ns=used["total_usage"],
+        system_cpu_ns=cpu["system_cpu_usage"],
+        cpus=cpu.get("online_cpus") or len(used.get("percpu_usage") or ()) or 1,
+    )
+
+
+def _disk_bytes(shown: dict[str, Any], operation: str) -> int:
+    entries = (shown.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+    return sum(entry["value"] for entry in entries if entry["op"].lower() == operation)

@@ -1,0 +1,71 @@
+"""LeaseKeeper: keeps this worker's reservations alive, and ends the runs whose right to run is gone.
+
+One task extends all leases, three times in each lease. What it hears: held; a cancel was asked for; lost; or unknown,
+when the queue lost its data, and then the store knows whose call it is. A queue or a store that is away ends no run:
+whoever has the call by then is found out when the outcome is recorded.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from common.errors import UnavailableError
+from common.queue.base import Extension, MessageQueue
+from common.store.base import ClaimRequest, Datastore
+from common.telemetry.logs import get_logger
+from common.telemetry.metrics import Metrics
+from worker.runs import Run, Runs, Verdict
+
+EXTENSIONS_PER_LEASE = 3
+
+log = get_logger("leases")
+
+
+class LeaseKeeper:
+    """Extends the leases of all runs until it is cancelled."""
+
+    def __init__(
+        self, queue: MessageQueue, store: Datastore, runs: Runs, metrics: Metrics, lease_s: float
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._runs = runs
+        self._metrics = metrics
+        self._interval_s = lease_s / EXTENSIONS_PER_LEASE
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self.extend()
+            except UnavailableError as error:
+                log.warning("leases not extended", slug=error.slug, runs=len(self._runs))
+
+    async def extend(self) -> None:
+        """Extend every lease once, and pass a verdict on the runs whose lease is not what it was."""
+        runs = self._runs.all()
+        if not runs:
+            return
+        unknown = []
+        for run, extension in zip(
+            runs, await self._queue.extend([run.reservation for run in runs]), strict=True
+        ):
+            if extension is Extension.CANCEL_REQUESTED:
+                run.stop(Verdict.CANCELLED)
+            elif extension is Extension.LOST:
+                self._lose(run)
+            elif extension is Extension.UNKNOWN:
+                unknown.append(run)
+        if unknown:
+            await self._ask_store(unknown)
+
+    async def _ask_store(self, runs: Sequence[Run]) -> None:
+        held = await self._store.held([ClaimRequest(id=run.call.id, token=run.token) for run in runs])
+        for run in runs:
+            if run.call.id not in held:
+                self._lose(run)
+
+    def _lose(self, run: Run) -> None:
+        # One that has ended may just have been recorded and acked; if not, the store refuses its outcome.
+        if not run.has_ended and run.verdict is None:
+            self._metrics.lost.inc()
+            run.stop(Verdict.LOST)

@@ -1,0 +1,161 @@
+"""Recorder: all that the worker writes about its runs: when they began, how they ended, that they were given back.
+
+Outcomes are committed in groups: whoever comes while a commit is under way joins the next one. Records first, acks
+second: a call is acked once its outcome is in the store. While the store is away outcomes wait here (their number is
+bounded by the worker's slots, which stay taken) and are tried again. It never decides what an outcome is.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from common.errors import UnavailableError
+from common.models import Call, Outcome
+from common.queue.base import MessageQueue, Reservation
+from common.store.base import ClaimRequest, Datastore, Settlement
+from common.telemetry.logs import get_logger
+from common.telemetry.metrics import Metrics, phase_times_s
+from worker.backoff import Backoff
+from worker.runs import Run
+
+BATCH_MAX = 100
+BATCH_MAX_BYTES = 32 * 1024 * 1024
+
+log = get_logger("recorder")
+
+
+class _Entry(Struct, frozen=True):
+    run: Run
+    outcome: Outcome
+    recorded: asyncio.Future[bool]
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement(id=self.run.call.id, token=self.run.token, outcome=self.outcome)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.outcome.result) + len(self.outcome.log)
+
+
+class Recorder:
+    """Writes outcomes to the store, then acks. ``run`` must be running for anything to be recorded."""
+
+    def __init__(self, store: Datastore, queue: MessageQueue, metrics: Metrics) -> None:
+        self._store = store
+        self._queue = queue
+        self._metrics = metrics
+        self._waiting: deque[_Entry] = deque()
+        self._arrived = asyncio.Event()
+
+    async def record(self, run: Run, outcome: Outcome) -> None:
+        """Return once the outcome is committed and acked, or found to be another's to write (then nothing is written).
+
+        Waits for as long as the store is away. Raises what the store raises for an outcome that it can't write.
+        Cancelling the wait does not take the outcome back.
+        """
+        recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Entry(run, outcome, recorded))
+        self._arrived.set()
+        if await recorded:
+            self.report(run.call, outcome)
+        else:
+            log.warning("outcome dropped: another run owns the call", call_id=run.call.id)
+
+    async def run(self) -> None:
+        """Commit group after group until cancelled."""
+        while True:
+            await self._arrived.wait()
+            await self._commit(self._take())
+
+    def _take(self) -> list[_Entry]:
+        batch = [self._waiting.popleft()]
+        size_bytes = batch[0].size_bytes
+        while self._waiting and len(batch) < BATCH_MAX:
+            size_bytes += self._waiting[0].size_bytes
+            if size_bytes > BATCH_MAX_BYTES:
+                break
+            batch.append(self._waiting.popleft())
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
+
+    async def _commit(self, batch: list[_Entry]) -> None:
+        try:
+            owned = await self._settle(batch)
+        except Exception as error:  # noqa: BLE001 - one outcome that can't be written shall fail alone
+            if len(batch) == 1:
+                _resolve(batch[0], error)
+                return
+            for entry in batch:
+                await self._commit([entry])
+            return
+        await self.ack([entry.run.reservation for entry in batch])
+        for entry in batch:
+            _resolve(entry, entry.run.call.id in owned)
+
+    async def _settle(self, batch: Sequence[_Entry]) -> set[UUID]:
+        backoff = Backoff(0.1, 5)
+        while True:
+            try:
+                return await self._store.settle([entry.settlement for entry in batch])
+            except UnavailableError:
+                log.warning("outcomes wait for the store", calls=len(batch))
+                await backoff.sleep()
+
+    async def ack(self, reservations: Sequence[Reservation]) -> None:
+        """Forget calls that have their record. A failure is harmless: they come again and are found to be final."""
+        if not reservations:
+            return
+        try:
+            await self._queue.ack(reservations)
+        except UnavailableError:
+            log.warning("calls not acked", calls=len(reservations))
+
+    async def mark_started(self, run: Run, started_at: datetime) -> None:
+        """Show when execution began, if the store can be reached; the outcome says it again."""
+        try:
+            await self._store.mark_started(run.call.id, run.token, started_at)
+        except UnavailableError:
+            log.warning("start not shown", call_id=run.call.id)
+
+    async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
+        """Return a call to its place in the queue. Failures are harmless: its lease expires then."""
+        request = ClaimRequest(id=run.call.id, token=run.token)
+        try:
+            await self._store.release([request], give_back_attempt=give_back_attempt)
+        except UnavailableError:
+            log.warning("call not shown as queued", call_id=run.call.id)
+        try:
+            await self._queue.release([run.reservation], delay_ms)
+        except UnavailableError:
+            log.warning("call not released, its lease will expire", call_id=run.call.id)
+
+    def report(self, call: Call, outcome: Outcome) -> None:
+        """One line in the log and one count per finished call."""
+        self._metrics.observe_finished(call, outcome)
+        log.info(
+            "call finished",
+            call_id=call.id,
+            app=call.app_name,
+            path=call.path,
+            status=outcome.status,
+            reason=outcome.reason,
+            detail=outcome.detail,
+            attempt=call.attempt,
+            exit_code=outcome.exit_code,
+            **{f"{name}_s": round(time_s, 3) for name, time_s in phase_times_s(call, outcome).items()},
+        )
+
+
+def _resolve(entry: _Entry, result: bool | Exception) -> None:
+    if entry.recorded.done():
+        return  # nobody waits any more
+    if isinstance(result, Exception):
+        entry.recorded.set_exception(result)
+    else:
+        entry.recorded.set_result(result)

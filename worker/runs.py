@@ -1,0 +1,100 @@
+"""Run: one claimed call on this worker, from its claim until its record is written and its container is gone.
+
+    claimed ──▶ prepare ──▶ container starts ──▶ runs ──▶ concluded
+                   └─────────────── a verdict ends it from outside ┘
+
+Whoever wants a run to end (a lost lease, a cancel, a drain, an output over the limit, the clock) passes a verdict; the
+first one counts, and the executor alone acts on it. Nothing here does any input or output.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from enum import Enum
+from typing import Any, TypeVar
+
+from common.models import Call
+from common.queue.base import Reservation
+
+T = TypeVar("T")
+
+
+class Verdict(Enum):
+    """Why a run is ended from outside."""
+
+    TIMED_OUT = "timed_out"
+    TOO_LARGE = "too_large"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # another may own the call: write nothing
+    DRAINED = "drained"  # this worker stops: give the call back with its attempt
+    BROKEN = "broken"  # the engine's stream can't be trusted any more
+
+
+class StoppedError(Exception):
+    """A verdict came before the work was done."""
+
+
+class Run:
+    """A claimed call and the right to run it. ``container`` is its container's name, known before it exists."""
+
+    def __init__(self, reservation: Reservation, call: Call) -> None:
+        self.reservation = reservation
+        self.call = call
+        self.container = f"millrace-{call.id}-{reservation.token}"
+        self.stopping: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.has_container = False  # set before one is created, as the engine's answer may be lost
+        self.may_have_run = False
+        self.has_ended = False
+
+    @property
+    def token(self) -> int:
+        return self.reservation.token
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.stopping.result() if self.stopping.done() else None
+
+    def stop(self, verdict: Verdict) -> None:
+        """End the run for this reason; later verdicts change nothing."""
+        if not self.stopping.done():
+            self.stopping.set_result(verdict)
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """What *work* returns. Raises StoppedError, with *work* cancelled and ended, if a verdict comes first."""
+        task = asyncio.create_task(work)
+        either: set[asyncio.Future[Any]] = {task, self.stopping}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        raise StoppedError
+
+
+class Runs:
+    """The runs of this worker, by token: the same call can be here twice, after its lease expired."""
+
+    def __init__(self) -> None:
+        self._by_token: dict[int, Run] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_token)
+
+    def add(self, run: Run) -> None:
+        """Keep *run*. An older run of the same call lost it, or it could not have been claimed again."""
+        for older in self.all():
+            if older.call.id == run.call.id:
+                older.stop(Verdict.LOST)
+        self._by_token[run.token] = run
+
+    def discard(self, run: Run) -> None:
+        self._by_token.pop(run.token, None)
+
+    def all(self) -> list[Run]:
+        return list(self._by_token.values())
+
+    def stop_all(self, verdict: Verdict) -> None:
+        for run in self.all():
+            run.stop(verdict)

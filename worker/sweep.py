@@ -1,0 +1,80 @@
+"""Sweeper: removes containers that nobody watches over any more.
+
+Containers of an incarnation of this installation without a fresh heartbeat, and our own whose run has ended. Never
+those of another installation, nor of a live incarnation. Heartbeats say nothing while the store is away or has just
+come back: then it holds off for as long as a heartbeat stays fresh, so that everybody can show that they live.
+"""
+
+import asyncio
+import time
+from uuid import UUID
+
+from common.errors import EngineUnavailableError, StoreUnavailableError
+from common.settings import Settings
+from common.store.base import Datastore
+from common.telemetry.logs import get_logger
+from worker.containers.driver import (
+    LABEL_CALL,
+    LABEL_INCARNATION,
+    LABEL_INSTALLATION,
+    LABEL_TOKEN,
+    ContainerDriver,
+    ContainerInfo,
+)
+from worker.executor import Identity
+from worker.runs import Runs
+
+INTERVAL_S = 10.0
+
+log = get_logger("sweep")
+
+
+class Sweeper:
+    """Sweeps at the start and then at intervals, until it is cancelled."""
+
+    def __init__(
+        self, store: Datastore, driver: ContainerDriver, runs: Runs, identity: Identity, settings: Settings
+    ) -> None:
+        self._store = store
+        self._driver = driver
+        self._runs = runs
+        self._identity = identity
+        self._hold_s = settings.heartbeat_stale_s
+        self._interval_s = min(INTERVAL_S, settings.heartbeat_stale_s)
+        self._not_before = 0.0
+
+    def hold(self) -> None:
+        """The store did not answer: believe no heartbeat to be stale for a while."""
+        self._not_before = time.monotonic() + self._hold_s
+
+    async def run(self) -> None:
+        while True:
+            if time.monotonic() >= self._not_before:
+                try:
+                    await self.sweep()
+                except StoreUnavailableError:
+                    self.hold()
+                except EngineUnavailableError as error:
+                    log.warning("containers not swept", slug=error.slug)
+            await asyncio.sleep(self._interval_s)
+
+    async def sweep(self) -> None:
+        """Remove what is abandoned. The listing comes first: what is created after it is not judged by it."""
+        found = await self._driver.list({LABEL_INSTALLATION: str(self._identity.installation)})
+        if not found:
+            return
+        live = await self._store.live_incarnations()
+        for container in found:
+            if self._is_abandoned(container, live):
+                log.info(
+                    "removing abandoned container",
+                    call_id=container.labels.get(LABEL_CALL),
+                    incarnation=container.labels.get(LABEL_INCARNATION),
+                )
+                await self._driver.remove(container.id)
+
+    def _is_abandoned(self, container: ContainerInfo, live: set[UUID]) -> bool:
+        incarnation = container.labels.get(LABEL_INCARNATION, "")
+        if incarnation == str(self._identity.incarnation):
+            return container.labels.get(LABEL_TOKEN) not in {str(run.token) for run in self._runs.all()}
+        return incarnation not in {str(known) for known in live}

@@ -264,6 +264,6 @@ async def test_servers_do_not_outlive_a_starter_that_is_killed_and_the_next_star
         pids = [int(pid) for pid in (await starter.stdout.readline()).split()]
     assert len(pids) == 2
     starter.kill()
+    await starter.wait()  # only then is its own lock free; its servers may still be going down
     async with LocalPostgres(home / "p"), LocalRedis(home / "r", "6.2"):
         assert not any(is_running(pid) for pid in pids)
-    await eventually(lambda: starter.returncode is not None)

@@ -22,7 +22,6 @@ from deploy.local import LocalPostgres, LocalRedis, LocalServerError
 from deploy.local.account import own_account, service_account
 from deploy.local.binaries import within_reach
 from deploy.local.directories import SOCKET_PATH_MAX_BYTES
-from tests.polling import eventually
 
 
 @pytest.fixture

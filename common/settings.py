@@ -7,7 +7,7 @@ reads the environment.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,11 +15,13 @@ from msgspec import Meta, Struct
 from common.errors import SettingsError
 
 PREFIX = "MILLRACE_"
+LEASE_MIN_S = 1.0
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Directory = Annotated[str, Meta(pattern="^/")]
 KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -36,7 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # where the records and the queue are; empty only for `millrace up`, which starts servers of its own
     database_url: str = ""
     redis_url: str = ""
-    data_dir: str = msgspec.field(default_factory=default_data_dir)
+    data_dir: Directory = msgspec.field(default_factory=default_data_dir)
     queue_name: KeyPart = "default"
 
     # the api
@@ -83,15 +85,32 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     for name, value in given.items():
         values[name.lower()] = value
         _parse({name.lower(): value})
-    return _parse(values)
+    settings = _parse(values)
+    _check_times(settings)
+    return settings
 
 
 def _parse(values: dict[str, str]) -> Settings:
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        name = PREFIX + next(iter(values)).upper()
-        raise SettingsError(f"{name}: {error}", field=name) from error
+        name = next(iter(values))
+        wrong, _, _ = str(error).partition(" - at `$")
+        choices = ", ".join(get_args(get_type_hints(Settings)[name]))
+        expected = f" (one of {choices})" if choices else ""
+        raise SettingsError(
+            f"{PREFIX}{name.upper()}: {wrong}{expected}", field=PREFIX + name.upper()
+        ) from error
+
+
+def _check_times(settings: Settings) -> None:
+    """A lease is extended three times while it lasts, and a heartbeat may come late: both need room."""
+    if settings.lease_s < LEASE_MIN_S:
+        variable = PREFIX + "LEASE_S"
+        raise SettingsError(f"{variable}: must be at least {LEASE_MIN_S:g}", field=variable)
+    if settings.heartbeat_stale_s < 2 * settings.heartbeat_s:
+        variable = PREFIX + "HEARTBEAT_STALE_S"
+        raise SettingsError(f"{variable}: must be at least twice {PREFIX}HEARTBEAT_S", field=variable)
 
 
 def require_servers(settings: Settings) -> None:

@@ -1,4 +1,7 @@
-"""Structured logs on stderr: JSON lines, or readable ones on a terminal. Never a payload, a config value or a token."""
+"""Structured logs on stderr: JSON lines, or readable ones on a terminal. Never a payload, a config value or a token.
+
+What libraries say through Python's own logging comes out as such lines too.
+"""
 
 import logging
 import sys
@@ -40,6 +43,16 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], process
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_LibraryHandler()], level=logging.WARNING, force=True)
+
+
+class _LibraryHandler(logging.Handler):
+    """One line for what a library logs. The cause in a few words: its traceback is about the library's own insides."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = repr(record.exc_info[1]) if record.exc_info else None
+        level = min(record.levelno, logging.ERROR)
+        get_logger(record.name).log(level, record.getMessage(), **({"cause": cause} if cause else {}))
 
 
 def get_logger(name: str) -> Logger:

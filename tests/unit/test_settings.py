@@ -23,6 +23,10 @@ def test_values_are_parsed_to_their_types() -> None:
         ("MILLRACE_PORT", "65536"),
         ("MILLRACE_LEASE_S", "-1"),
         ("MILLRACE_LEASE_S", "nan"),
+        ("MILLRACE_LEASE_S", "0.01"),
+        ("MILLRACE_HEARTBEAT_STALE_S", "9"),
+        ("MILLRACE_DATA_DIR", ""),
+        ("MILLRACE_DATA_DIR", "data"),
         ("MILLRACE_NETWORK", "host"),
         ("MILLRACE_QUEUE_NAME", "{a}"),
         ("MILLRACE_LOG_LEVEL", "loud"),
@@ -32,6 +36,18 @@ def test_a_misspelt_or_bad_variable_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name) as caught:
         load_settings({"MILLRACE_HOST": "127.0.0.1", name: value})
     assert caught.value.field == name
+
+
+def test_a_wrong_choice_is_told_the_right_ones() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^MILLRACE_NETWORK: Invalid enum value 'host' \(one of bridge, none\)$"
+    ):
+        load_settings({"MILLRACE_NETWORK": "host"})
+
+
+def test_a_wrong_value_is_told_what_it_should_be_and_no_internals() -> None:
+    with pytest.raises(SettingsError, match=r"^MILLRACE_PORT: Expected `int`, got `str`$"):
+        load_settings({"MILLRACE_PORT": "http"})
 
 
 def test_api_and_worker_need_both_servers() -> None:

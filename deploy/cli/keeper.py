@@ -61,8 +61,9 @@ class Keeper:
         for watch in watches:
             watch.cancel()
         await asyncio.wait(watches)  # one of them may be starting it again just now
-        with self._terminal.step(unit.name, "stopped"):
+        with self._terminal.step(unit.name, "stopping: what is under way may end first") as show:
             await unit.stop()
+            show("stopped")
 
     async def stop_all(self) -> None:
         """Stop every unit, the last started first."""

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGTERM
@@ -51,7 +52,7 @@ class Service:
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises ServiceError; then, and when cancelled, it does not run."""
-        self._refuse_taken_port()
+        await self._await_port()
         trim_log(self.log_path)
         self._child = child = await Child.start(self._program)
         try:
@@ -85,8 +86,21 @@ class Service:
             raise _failure(child, f"{self.name} is not ready after {READY_S:.0f} s ({answer})") from None
         raise _failure(child, child.describe_end())
 
+    async def _await_port(self) -> None:
+        """Fail early and clearly; else another program's answer at that port could pass for ours.
+
+        When ours has run before, what holds the port may be what is left of it, on its way out: then wait for that."""
+        give_up_at_s = time.monotonic() + (self._program.stop[0][1] if self._child is not None else 0)
+        while True:
+            try:
+                self._refuse_taken_port()
+                return
+            except ServiceError:
+                if time.monotonic() >= give_up_at_s:
+                    raise
+            await asyncio.sleep(POLL_S)
+
     def _refuse_taken_port(self) -> None:
-        """Fail early and clearly; else another program's answer at that port could pass for ours."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             socket.create_server((self.host.strip("[]"), self.port), family=family).close()

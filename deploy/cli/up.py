@@ -59,7 +59,7 @@ async def up(
         await keeper.start(api, api.url, warnings_of_ours)
         if demo:
             one_slot = _worker(settings, {**environ, "MILLRACE_WORKER_SLOTS": "1"}, logs)
-            await _demonstrate(api, one_slot, keeper, terminal, once=once)
+            demo = await _demonstrate(api, one_slot, keeper, terminal, once=once)
             if once:
                 return
         worker = _worker(settings, environ, logs)
@@ -125,17 +125,22 @@ async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict
 
 async def _demonstrate(
     api: Service, worker: Service, keeper: Keeper, terminal: Terminal, *, once: bool
-) -> None:
-    """Run the demo; but when calls wait from before, only with *once*: their owner wants them run, not a demo."""
+) -> bool:
+    """Run the demo; but when calls wait from before, only with *once*: their owner wants them run, not a demo.
+
+    Returns whether it ran."""
     async with Client(api.url) as client:
-        waiting = 0 if once else await client.count_waiting()
-        if waiting:
+        waiting = await client.count_waiting()
+        if waiting and not once:
             terminal.note(f"  {waiting} calls wait from before: the demo is left out")
-            return
+            return False
+        if waiting:
+            terminal.note(f"  {waiting} calls wait from before: they run too, and take their time")
         await run_demo(client, keeper, worker, terminal)
     if not once:
         terminal.title("Starting the worker with all its slots")
         await keeper.stop(worker)
+    return True
 
 
 def _api(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:

@@ -8,6 +8,8 @@ import click
 
 from common.errors import FatalError
 from common.settings import load_settings
+from deploy.cli.queue import show_queue
+from deploy.cli.service import reachable_host
 from deploy.cli.terminal import Terminal
 from deploy.cli.up import run_until_signal, up
 
@@ -31,6 +33,23 @@ def up_command(demo: bool, once: bool) -> None:
     try:
         settings = load_settings(os.environ)
         asyncio.run(run_until_signal(up(settings, os.environ, terminal, demo=demo, once=once), terminal))
+    except FatalError as error:
+        terminal.error(str(error))
+        sys.exit(1)
+
+
+@main.command("queue")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option(
+    "--url", default="", help="The api's address; without it, this machine's by MILLRACE_HOST and _PORT."
+)
+def queue_command(url: str, as_json: bool) -> None:
+    """Show how many calls wait, by priority and state."""
+    terminal = Terminal()
+    try:
+        settings = load_settings(os.environ)
+        address = url or f"http://{reachable_host(settings.host)}:{settings.port}"
+        asyncio.run(show_queue(address, terminal, as_json=as_json))
     except FatalError as error:
         terminal.error(str(error))
         sys.exit(1)

@@ -60,7 +60,11 @@ class Client:
     """A client of the api at *url*; every request is bounded by ANSWER_S. Methods raise ClientError."""
 
     def __init__(self, url: str) -> None:
-        self._session = aiohttp.ClientSession(base_url=url, timeout=aiohttp.ClientTimeout(total=ANSWER_S))
+        try:
+            self._session = aiohttp.ClientSession(base_url=url, timeout=aiohttp.ClientTimeout(total=ANSWER_S))
+        except ValueError as error:
+            raise ClientError(f"{url!r} is no address of an api: {error}") from error
+        self._url = url
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,8 +99,12 @@ class Client:
 
     async def count_waiting(self) -> int:
         """Return how many calls the queue holds that have not ended."""
-        depth = _decode(await self._ask("GET", "/v1/queue", 200), _Depth)
+        depth = _decode(await self.get_depth(), _Depth)
         return sum(depth.ready.values()) + depth.delayed + depth.leased
+
+    async def get_depth(self) -> bytes:
+        """Return the depth of the queue, as the api's JSON."""
+        return await self._ask("GET", "/v1/queue", 200)
 
     async def _get_text(self, path: str) -> str:
         body = await self._ask("GET", path, 200, headers={"Accept": "text/plain, */*"})
@@ -109,7 +117,8 @@ class Client:
             async with self._session.request(method, path, data=body or None, headers=headers) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise ClientError(f"{method} {path}: the api did not answer ({error!r})") from error
+            cause = str(error) or type(error).__name__
+            raise ClientError(f"{method} {self._url}{path}: the api did not answer ({cause})") from error
         if response.status != expected:
             text = answer[:500].decode(errors="replace")
             raise ClientError(f"{method} {path}: the api answered {response.status} {text}")

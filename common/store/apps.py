@@ -1,6 +1,7 @@
 """The apps of the store. Validates nothing but that a name is given: names have their rules in the model."""
 
 from datetime import datetime
+from uuid import UUID
 
 from asyncpg import Record
 from msgspec.structs import replace
@@ -16,8 +17,8 @@ from common.store.database import Connection, OnDatabase
 from common.store.queries import query
 from common.store.text import searchable
 
-# Everything that waits in a full queue may belong to one app.
-CANCEL_TIMEOUT_S = 120.0
+# Everything in a full queue, and all that was kept of what ended, may belong to one app.
+REMOVE_TIMEOUT_S = 120.0
 
 
 class Apps(OnDatabase):
@@ -54,13 +55,14 @@ class Apps(OnDatabase):
                 return old
             return _found(await connection.fetchrow(query("update_app"), name, merged.config))
 
-    async def remove_app(self, app_name: str) -> None:
+    async def remove_app(self, app_name: str) -> list[UUID]:
         require_app_name(app_name)
         name = searchable(app_name)
         async with self._database.transaction() as connection:
             if await connection.fetchrow(query("remove_app"), name) is None:
                 raise AppsNotFoundError
-            await connection.execute(query("cancel_calls_of_app"), name, timeout=CANCEL_TIMEOUT_S)
+            rows = await connection.fetch(query("remove_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
+        return [row["id"] for row in rows]
 
 
 async def ensure_app(connection: Connection, app: App) -> None:

@@ -85,10 +85,10 @@ class Datastore(LogStore, Protocol):
         """
         ...
 
-    async def remove_app(self, app_name: str) -> None:
-        """Cancel the app's unfinished calls, then remove it with its routes, in one transaction.
+    async def remove_app(self, app_name: str) -> list[UUID]:
+        """Remove the app with its routes, its calls, their results and their logs, in one transaction.
 
-        Waiting calls are cancelled at once, running ones get ``cancel_requested_at``.
+        Returns the calls that had not ended: the queue has still to forget them. A run under way can't be recorded.
         Raises DatastoreEmptyAppNameError, AppsNotFoundError.
         """
         ...

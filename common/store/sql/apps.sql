@@ -37,19 +37,17 @@ RETURNING name, config, created_at, updated_at
 -- Its routes go with it.
 DELETE FROM apps WHERE name = $1 RETURNING name
 
--- name: cancel_calls_of_app
--- Waiting calls end here; running ones are asked to, and end by their worker or by the next claim.
-WITH locked AS (
-    SELECT id, status
-    FROM calls
-    WHERE app_name = $1 AND status IN ('delayed', 'queued', 'running')
-    ORDER BY id
-    FOR UPDATE
+-- name: remove_calls_of_app
+-- With all that belongs to them; the ids of those that had not ended come back. A run under way owns nothing any more.
+WITH gone AS (
+    SELECT id, status FROM calls WHERE app_name = $1 ORDER BY id FOR UPDATE
+), removed AS (
+    DELETE FROM calls USING gone WHERE calls.id = gone.id
+), inputs AS (
+    DELETE FROM call_inputs USING gone WHERE call_id = gone.id
+), results AS (
+    DELETE FROM call_results USING gone WHERE call_id = gone.id
+), logs AS (
+    DELETE FROM call_logs USING gone WHERE call_id = gone.id
 )
-UPDATE calls SET
-    status = CASE locked.status WHEN 'running' THEN 'running' ELSE 'cancelled' END,
-    reason = CASE locked.status WHEN 'running' THEN NULL ELSE 'client_request' END,
-    completed_at = CASE locked.status WHEN 'running' THEN NULL ELSE clock_timestamp() END,
-    cancel_requested_at = coalesce(calls.cancel_requested_at, clock_timestamp())
-FROM locked
-WHERE calls.id = locked.id
+SELECT id FROM gone WHERE status IN ('delayed', 'queued', 'running')

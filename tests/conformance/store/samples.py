@@ -104,6 +104,12 @@ async def fall_due(store: PostgresStore, calls: Sequence[Call]) -> None:
         await connection.execute("UPDATE calls SET due_at = now() WHERE id = ANY ($1)", ids)
 
 
+async def request_cancel(store: PostgresStore, call: Call) -> None:
+    """Ask for the end of a running call."""
+    async with store.get_database().acquire() as connection:
+        await connection.execute("UPDATE calls SET cancel_requested_at = now() WHERE id = $1", call.id)
+
+
 async def row_of(store: PostgresStore, call: Call) -> asyncpg.Record:
     """Everything that is stored of the call itself."""
     async with store.get_database().acquire() as connection:

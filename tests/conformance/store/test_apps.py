@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import pytest
 
 from common import errors
-from common.models import App, AppFilter, CallStatus, Reason
+from common.models import App, AppFilter, CallFilter, CallStatus
 from common.store.postgres import PostgresStore
-from tests.conformance.store.samples import APP, NOW, ROUTE, a_call, claim, row_of, submit
+from tests.conformance.store.samples import APP, NOW, ROUTE, a_call, claim, settle, submit
 
 
 async def test_an_app_comes_back_as_it_was_stored(store: PostgresStore) -> None:
@@ -102,21 +102,31 @@ async def test_removing_an_app_takes_its_routes_along(store: PostgresStore, app:
     assert await store.get_routes_by_app(app.name) == []
 
 
-async def test_removing_an_app_cancels_its_unfinished_calls(store: PostgresStore, app: App) -> None:
-    waiting, delayed, running, other = a_call(), a_call(delay=60), a_call(), a_call(app_name="other")
-    await submit(store, waiting, delayed, running, other)
-    await claim(store, running, 1)
-    await store.remove_app(app.name)
-    for call in (waiting, delayed):
-        cancelled = await store.get_call(app.name, call.id)
-        assert (cancelled.status, cancelled.reason) == (CallStatus.CANCELLED, Reason.CLIENT_REQUEST)
-        assert cancelled.completed_at is not None
-    assert (await store.get_call(app.name, running.id)).status is CallStatus.RUNNING
-    assert (await row_of(store, running))["cancel_requested_at"] is not None
+async def test_removing_an_app_takes_its_calls_along_and_all_that_they_left(
+    store: PostgresStore, app: App
+) -> None:
+    ended, waiting, delayed, running = a_call(), a_call(), a_call(delay=60), a_call()
+    other = a_call(app_name="other")
+    await submit(store, ended, waiting, delayed, running, other)
+    await claim(store, ended, 1)
+    assert await settle(store, ended, 1)
+    await claim(store, running, 2)
+    assert set(await store.remove_app(app.name)) == {waiting.id, delayed.id, running.id}
+    await store.insert_app(APP)
+    assert await store.get_calls(CallFilter(app_name=app.name)) == []
+    for call in (ended, waiting, delayed, running):
+        with pytest.raises(errors.CallNotFoundError):
+            await store.get_payload(call.id)
+    with pytest.raises(errors.CallLogNotFoundError):
+        await store.get_log(app.name, ended.id)
+    with pytest.raises(errors.CallResultNotFoundError):
+        await store.get_result(app.name, ended.id)
+    assert not await settle(store, running, 2)
+    assert await claim(store, waiting, 3) is None
     assert (await store.get_call("other", other.id)).status is CallStatus.QUEUED
 
 
-async def test_a_failed_removal_cancels_nothing(store: PostgresStore) -> None:
+async def test_a_failed_removal_removes_nothing(store: PostgresStore) -> None:
     call = a_call(app_name="gone")
     await submit(store, call)
     with pytest.raises(errors.AppsNotFoundError):

@@ -14,6 +14,7 @@ from tests.conformance.store.samples import (
     a_call,
     claim,
     fall_due,
+    request_cancel,
     row_of,
     settle,
     submit,
@@ -118,7 +119,7 @@ async def test_a_call_whose_cancellation_was_requested_is_settled_by_the_claim(
     call = a_call()
     await submit(store, call)
     await claim(store, call, 1)
-    await store.remove_app("app")
+    await request_cancel(store, call)
     claimed = await claim(store, call, 2)
     assert claimed is not None
     assert (claimed.call.status, claimed.call.reason) == (CallStatus.CANCELLED, Reason.CLIENT_REQUEST)

@@ -149,7 +149,7 @@ async def test_deploying_while_the_app_is_removed_leaves_no_orphan(store: Postgr
         removal, _ = await asyncio.gather(
             store.remove_app("app"), store.put_route(ROUTE, APP), return_exceptions=True
         )
-        assert removal is None or isinstance(removal, errors.AppsNotFoundError)
+        assert removal == [] or isinstance(removal, errors.AppsNotFoundError)
         routes = await store.get_routes_by_app("app")
         if routes:
             await store.remove_app("app")

@@ -16,6 +16,7 @@ from tests.conformance.store.samples import (
     a_call,
     an_outcome,
     claim,
+    request_cancel,
     row_of,
     settle,
     submit,
@@ -145,7 +146,7 @@ async def test_a_run_that_ends_after_its_cancellation_was_requested_has_its_own_
     call = a_call()
     await submit(store, call)
     await claim(store, call, 1)
-    await store.remove_app("app")
+    await request_cancel(store, call)
     assert await settle(store, call, 1)
     assert (await store.get_call("app", call.id)).status is CallStatus.SUCCESS
 

@@ -1,13 +1,14 @@
 """Pusher: hands committed calls to the queue, behind the commits, many at a time.
 
-Promises nothing: what it can't hand over stays in the store, and the reconciler brings it. So it never retries.
+While the queue is away, calls wait here and are pushed oldest first when it is back, before any newer one: else those
+that came last would run first. What a full queue refuses, or what is too much to keep, is left to the reconciler.
 """
 
 import asyncio
 from collections.abc import Sequence
 
 from api.outage import Outage
-from common.errors import UnavailableError
+from common.errors import QueueUnavailableError, UnavailableError
 from common.models import QueueEntry
 from common.queue.base import MessageQueue
 from common.telemetry.logs import get_logger
@@ -15,6 +16,8 @@ from common.telemetry.logs import get_logger
 MAX_WAITING = 20_000  # entries that may wait for a slow Redis; the rest is left to the reconciler
 PUSH_MAX_CALLS = 500
 FLUSH_S = 5.0
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
 
 _log = get_logger("pusher")
 
@@ -39,7 +42,9 @@ class Pusher:
         return None if self._outage.is_on else self._done
 
     async def aclose(self) -> None:
-        """Push what waits, within FLUSH_S, and end the task."""
+        """Push what waits, within FLUSH_S unless the queue is away, and end the task."""
+        if self._outage.is_on:
+            self._is_idle.set()
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._is_idle.wait()
@@ -50,6 +55,7 @@ class Pusher:
             await asyncio.wait({self._task})
 
     async def _push_forever(self) -> None:
+        retry_s = RETRY_FIRST_S
         while True:
             if not self._entries:
                 self._is_idle.set()
@@ -58,16 +64,28 @@ class Pusher:
             entries, done = self._entries, self._done
             self._entries, self._done = [], asyncio.get_running_loop().create_future()
             try:
-                await self._push(entries)
+                left = await self._push(entries)
             finally:
                 done.set_result(None)
+            if not left:
+                retry_s = RETRY_FIRST_S
+                continue
+            self._entries = [*left, *self._entries][:MAX_WAITING]
+            await asyncio.sleep(retry_s)
+            retry_s = min(retry_s * 2, RETRY_MAX_S)
 
-    async def _push(self, entries: list[QueueEntry]) -> None:
+    async def _push(self, entries: list[QueueEntry]) -> list[QueueEntry]:
+        """Push *entries* in their order; return those to try again."""
+        start = 0
         try:
             for start in range(0, len(entries), PUSH_MAX_CALLS):
                 await self._queue.push(entries[start : start + PUSH_MAX_CALLS])
             self._outage.ended()
+        except QueueUnavailableError as error:
+            self._outage.began(error)
+            return entries[start:]
         except UnavailableError as error:
             self._outage.began(error)
         except Exception:  # noqa: BLE001 - the task's outermost guard: one bad push must not end all pushing
             _log.exception("push failed", calls=len(entries))
+        return []

@@ -90,6 +90,26 @@ async def test_without_redis_calls_are_accepted_and_queued_when_it_is_back(
         assert (await api.get("/readyz")).json == {"status": "ready"}
 
 
+async def test_calls_of_an_outage_are_pushed_before_those_that_came_after_it(
+    settings: Settings, own_redis: LocalRedis
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url, reconcile_interval_s=3600)) as api:
+        path = await api.create_route()
+        call_ids = [await api.submit(path)]
+        await own_redis.stop()
+        call_ids += [await api.submit(path) for _ in range(3)]
+        await own_redis.start()
+        call_ids.append(await api.submit(path))
+        taken: list[str] = []
+
+        async def are_taken() -> bool:
+            taken.extend([str(one.call.id) for one in await api.claim()])
+            return len(taken) == len(call_ids)
+
+        await eventually(are_taken)
+        assert taken == call_ids
+
+
 async def test_without_redis_the_last_known_depth_still_counts(
     settings: Settings, own_redis: LocalRedis
 ) -> None:

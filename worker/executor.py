@@ -34,6 +34,7 @@ from worker.containers.driver import (
     LABEL_TOKEN,
     ContainerDriver,
     ContainerSpec,
+    FailedForNowError,
     RefusedError,
 )
 from worker.containers.images import Images
@@ -124,10 +125,17 @@ class Executor:
         except UnavailableError as error:
             log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=_cause(error))
             never_ran = not run.may_have_run and not await self._is_own_trouble(error)
+            if isinstance(error, FailedForNowError) and not never_ran and self._is_last_attempt(run):
+                return refused(
+                    error
+                )  # given back it would end as too many attempts: the reason would be lost
             return _given_back(run, give_back_attempt=never_ran)
         except Exception:  # the outermost guard: one call's bug must not end the others
             log.exception("call failed in the worker", call_id=run.call.id)
             return _given_back(run, give_back_attempt=False)
+
+    def _is_last_attempt(self, run: Run) -> bool:
+        return run.call.attempt >= self._settings.max_attempts
 
     async def _is_own_trouble(self, error: UnavailableError) -> bool:
         """Whether trouble may lie with this call: an engine that is well otherwise fails on it."""

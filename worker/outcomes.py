@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from common.models import Call, CallStats, CallStatus, Detail, Outcome, Reason
-from worker.containers.driver import RefusedError
+from worker.containers.driver import FailedForNowError, RefusedError
 from worker.formats.base import Capture
 from worker.runs import Verdict
 
@@ -75,8 +75,8 @@ def _judge(ended: Ended, result_max_bytes: int) -> _Judgement:
     return _Judgement(error, Reason.BAD_EXIT, Detail.EXIT_CODE, f"container exit code {ended.exit_code}")
 
 
-def refused(error: RefusedError) -> Outcome:
-    """The outcome of a call whose function never ran, because the engine won't run it."""
+def refused(error: RefusedError | FailedForNowError) -> Outcome:
+    """The outcome of a call whose function never ran, because the engine won't run it, or could not too often."""
     return Outcome(
         status=CallStatus.ERROR,
         reason=Reason.KILLED,

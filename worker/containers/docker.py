@@ -22,6 +22,7 @@ from worker.containers.attach import AttachStream
 from worker.containers.driver import (
     ContainerInfo,
     ContainerSpec,
+    FailedForNowError,
     Image,
     PullRefusedError,
     RefusedError,
@@ -40,6 +41,7 @@ _START_S = 60.0
 _REMOVE_S = 30.0
 _NO_CONNECTION = 900  # aiodocker's own code
 _ANY_ANSWER = range(_NO_CONNECTION)
+_BAD_CONFIG = 400
 _ICC_OPTION = "com.docker.network.bridge.enable_icc"
 _NETWORK_OPTIONS = {_ICC_OPTION: "false"}
 
@@ -120,7 +122,7 @@ class DockerDriver:
             async with self._starts, _asking(_CREATE_S, expect=_ANY_ANSWER):
                 await self._docker.containers.create(container_config(spec, self._limits), name=spec.name)
         except DockerError as error:
-            raise RefusedError(Detail.START_FAILED, "Container could not be created") from error
+            raise _not_started(error, "Container could not be created") from error
 
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
         return AttachStream.open(self._socket_path, name)
@@ -130,7 +132,7 @@ class DockerDriver:
             async with self._starts, _asking(_START_S, expect=_ANY_ANSWER):
                 await self._container(name).start()
         except DockerError as error:
-            raise RefusedError(Detail.START_FAILED, "Container could not be started") from error
+            raise _not_started(error, "Container could not be started") from error
 
     async def wait(self, name: str) -> int:
         try:
@@ -173,6 +175,12 @@ class DockerDriver:
 
     def _container(self, name_or_id: str) -> DockerContainer:
         return self._docker.containers.container(name_or_id)
+
+
+def _not_started(answer: DockerError, error: str) -> RefusedError | FailedForNowError:
+    """Only a bad request is surely the call's own fault; a sick engine must not end the calls that it is given."""
+    kind = RefusedError if answer.status == _BAD_CONFIG else FailedForNowError
+    return kind(Detail.START_FAILED, error)
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 Platform trouble is an exception from common.errors: EngineUnavailableError when the engine does not answer in time,
 ContainerVanishedError when a container is gone that should be there. What the engine refuses because of the call
-itself (its image, its settings) is a RefusedError, which the executor turns into an outcome. Nothing else comes out.
+itself (its image, its settings) is a RefusedError, which the executor turns into an outcome. What it fails to do and
+may do later is a FailedForNowError, of which nobody can say whose fault it is. Nothing else comes out.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from common.errors import EngineUnavailableError
 from common.models import Detail
 from worker.containers.attach import AttachStream
 
@@ -24,6 +26,18 @@ LABEL_PATH = "millrace.path"
 
 class RefusedError(Exception):
     """The engine answered, and will not run this call. *error* is for the caller: never the engine's own words."""
+
+    def __init__(self, detail: Detail, error: str) -> None:
+        super().__init__(error)
+        self.detail = detail
+        self.error = error
+
+
+class FailedForNowError(EngineUnavailableError):
+    """The engine answered, and could not: it may be sick, or a registry, or this call's image may be odd.
+
+    To be tried again, a bounded number of times; *detail* and *error* are for the caller, once that is used up.
+    """
 
     def __init__(self, detail: Detail, error: str) -> None:
         super().__init__(error)
@@ -96,7 +110,7 @@ class ContainerDriver(Protocol):
         ...
 
     async def create(self, spec: ContainerSpec) -> None:
-        """Create the container. Raises RefusedError if the engine will not."""
+        """Create the container. Raises RefusedError if the engine will not, FailedForNowError if it can't."""
         ...
 
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
@@ -104,7 +118,7 @@ class ContainerDriver(Protocol):
         ...
 
     async def start(self, name: str) -> None:
-        """Start it; it runs when this returns. Raises RefusedError if the engine could not."""
+        """Start it; it runs when this returns. Raises what create raises."""
         ...
 
     async def wait(self, name: str) -> int:

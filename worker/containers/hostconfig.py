@@ -41,6 +41,8 @@ def container_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, 
         "OpenStdin": True,
         "StdinOnce": True,
         "Tty": False,
+        # A function that ends in good order on TERM would pass for one that had finished its work.
+        "StopSignal": "SIGKILL",
         "StopTimeout": 1,
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host_config(spec, limits),

@@ -10,7 +10,7 @@ from contextlib import suppress
 from common.errors import EngineUnavailableError
 from common.models import Detail, parse_image
 from common.telemetry.logs import get_logger
-from worker.containers.driver import ContainerDriver, Image, PullRefusedError, RefusedError
+from worker.containers.driver import ContainerDriver, FailedForNowError, Image, PullRefusedError, RefusedError
 
 PULL_MAX_S = 600.0
 
@@ -33,7 +33,9 @@ class Images:
         self._pulls: dict[str, asyncio.Task[Image]] = {}
 
     async def ensure(self, reference: str) -> Image:
-        """The image as it is on the engine now. Raises RefusedError if it can't be had.
+        """The image as it is on the engine now.
+
+        Raises RefusedError if it does not exist or is denied, FailedForNowError for every other failure of a pull.
 
         Safe to cancel: a pull goes on for whoever else waits for it, and ends with ``aclose``.
         """
@@ -90,5 +92,6 @@ def classify_pull(answer: str) -> Detail:
     return Detail.PULL_FAILED
 
 
-def _refused(detail: Detail, name: str) -> RefusedError:
-    return RefusedError(detail, _ERRORS[detail].format(name))
+def _refused(detail: Detail, name: str) -> RefusedError | FailedForNowError:
+    kind = FailedForNowError if detail is Detail.PULL_FAILED else RefusedError
+    return kind(detail, _ERRORS[detail].format(name))

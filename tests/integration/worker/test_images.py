@@ -19,7 +19,7 @@ from common.models import Detail
 from common.settings import Settings
 from tests.integration.worker.bench import Bench, free_port
 from worker.containers.docker import DockerDriver
-from worker.containers.driver import RefusedError
+from worker.containers.driver import FailedForNowError, RefusedError
 from worker.containers.images import Images
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -153,8 +153,8 @@ async def test_a_refused_pull_says_why_but_not_in_the_registrys_words(
     assert "manifest" not in caught.value.error
 
 
-async def test_a_registry_that_is_away_is_a_failed_pull(images: Images) -> None:
-    with pytest.raises(RefusedError) as caught:
+async def test_a_registry_that_is_away_fails_the_pull_for_now(images: Images) -> None:
+    with pytest.raises(FailedForNowError) as caught:
         await images.ensure(f"127.0.0.1:{free_port()}/ns/away:1")
     assert caught.value.detail is Detail.PULL_FAILED
 

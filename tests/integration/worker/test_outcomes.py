@@ -1,5 +1,7 @@
 """Every way in which a call can end, on a real engine."""
 
+import asyncio
+from asyncio.subprocess import DEVNULL
 from datetime import timedelta
 
 import pytest
@@ -112,6 +114,16 @@ async def test_sigkill_from_inside_is_no_memory_trouble(bench: Bench) -> None:
     assert (call.reason, call.detail, call.exit_code) == (Reason.KILLED, "signalled", 137)
 
 
+async def test_a_container_stopped_from_outside_never_passes_for_a_success(bench: Bench) -> None:
+    call_id = await bench.submit("trap 'exit 0' TERM; sleep 60 & wait; echo done")
+    async with bench.worker():
+        container = await bench.running(call_id)
+        stopping = await asyncio.create_subprocess_exec("docker", "stop", container.id, stdout=DEVNULL)
+        await stopping.wait()
+        call = await bench.finished(call_id)
+    assert (call.status, call.detail, call.exit_code) == (CallStatus.ERROR, "signalled", 137)
+
+
 async def test_result_over_the_limit_is_killed(bench: Bench) -> None:
     call_id = await bench.submit("cat /dev/zero", memory=64)
     async with bench.worker(result_max_bytes=1000):
@@ -132,12 +144,14 @@ async def test_log_over_the_limit_is_cut_with_a_mark_and_the_call_goes_on(bench:
 
 
 @pytest.mark.parametrize("image", ["millrace-test/missing:1", "127.0.0.1:9/missing@sha256:" + "0" * 64])
-async def test_missing_image_ends_the_call_at_once(bench: Bench, image: str) -> None:
+async def test_an_image_that_can_not_be_had_ends_the_call_after_its_last_attempt(
+    bench: Bench, image: str
+) -> None:
     call_id = await bench.submit("", image=image)
-    async with bench.worker():
+    async with bench.worker(max_attempts=2):
         call = await bench.finished(call_id)
-    assert (call.status, call.reason, call.attempt) == (CallStatus.ERROR, Reason.KILLED, 1)
-    assert call.detail in ("image_not_found", "pull_failed")
+    assert (call.status, call.reason) == (CallStatus.ERROR, Reason.KILLED)
+    assert (call.detail, call.attempt) in (("image_not_found", 1), ("pull_failed", 2))
     assert image in call.error
     assert "dial" not in call.error
     assert call.started_at is None

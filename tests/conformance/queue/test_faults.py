@@ -168,7 +168,7 @@ async def test_a_reserve_whose_reply_is_lost_strands_nothing(
     queue = RedisQueue.open(Settings(redis_url=own_redis.url, lease_s=0.05))
     call = entry(1)
     await queue.push([call])
-    monkeypatch.setattr("common.queue.redis.REPLY_S", 0.2)
+    monkeypatch.setattr("common.queue.connection.REPLY_S", 0.2)
     os.kill(own_redis.child.pid, signal.SIGSTOP)
     try:
         for name in ("depth", "reserve"):

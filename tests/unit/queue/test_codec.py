@@ -31,8 +31,8 @@ def test_what_has_no_place_is_refused(priority: int, order_no: int) -> None:
         codec.place(priority, order_no)
 
 
-def test_priority_bounds_meet_without_overlap() -> None:
-    bounds = codec.priority_bounds()
+def test_level_bounds_meet_without_overlap() -> None:
+    bounds = codec.level_bounds()
     assert bounds == [
         3 * codec.LEVEL,
         4 * codec.LEVEL,
@@ -40,6 +40,8 @@ def test_priority_bounds_meet_without_overlap() -> None:
         3 * codec.LEVEL,
         codec.LEVEL,
         2 * codec.LEVEL,
+        0,
+        codec.LEVEL,
     ]
 
 
@@ -67,6 +69,7 @@ def test_answers_become_the_contracts_types() -> None:
         Extension.LOST,
         Extension.UNKNOWN,
     ]
-    depth = codec.decode_depth([1, 2, 3, 4, 1, 5, 2, 6, 21, -1])
+    depth = codec.decode_depth([1, 2, 3, 7, 4, 1, 5, 2, 6, 28, -1, 1])
     assert (depth.ready, depth.delayed, depth.due, depth.leased) == ((1, 2, 3), 4, 1, 5)
-    assert (depth.expired, depth.dead, depth.calls, depth.oldest_ready_ms) == (2, 6, 21, None)
+    assert (depth.expired, depth.dead, depth.calls, depth.oldest_ready_ms) == (2, 6, 28, None)
+    assert (depth.ready_sync, depth.is_paused, depth.is_conserved) == (7, True, True)

@@ -19,7 +19,7 @@ Guarantees
                 (``order_no``), so first in, first out.
     Restoration A call whose lease expires, or that is released, returns to its *original* place. With [A, B, C], A and
                 B reserved, B acked and A expired, the queue is [A, C], never [C, A].
-    No loss     As reserve says. Not restored but handed over as dead: a sync call (its caller gets an answer, not a second
+    No loss     As reserve says. Not restored but handed over as dead: a sync call (its caller gets an answer, no second
                 run) and a call delivered too often. Not restored but dropped: a call whose cancel was asked for.
     Delay       Measured from the push, on Redis's clock.
     Fencing     Each reservation has a token, larger than every token before it, also after Redis lost its data. An old

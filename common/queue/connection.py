@@ -92,7 +92,8 @@ class _Sentinels:
     def __init__(self, addresses: list[tuple[str, int]], master_name: str) -> None:
         self._master_name = master_name
         self._clients = [
-            Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), protocol=2) for host, port in addresses
+            Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), decode_responses=True, protocol=2)
+            for host, port in addresses
         ]
 
     async def master_address(self) -> tuple[str, int]:

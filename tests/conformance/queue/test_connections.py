@@ -1,4 +1,4 @@
-"""Connections: failover by Sentinel, demoted masters, dead network paths, TLS, users; and a Redis killed amid writes."""
+"""Connections: failover by Sentinel, demoted masters, dead network paths, TLS, users; Redis killed amid writes."""
 
 import asyncio
 import os
@@ -229,6 +229,7 @@ async def test_user_and_password_of_the_address_are_used(own_redis: LocalRedis, 
         enabled=True,
         passwords=["+s:e/cret"],
         keys=["{millrace:*"],
+        reset_channels=True,
         channels=["{millrace:*"],
         categories=["+@all"],
     )

@@ -17,6 +17,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedConnectio
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.errors import QueueFullError, QueueUnavailableError, SettingsError
 
@@ -31,6 +32,7 @@ OUT_OF_MEMORY = "command not allowed when used memory"
 READ_ONLY = "READONLY"  # what was the master is now a replica
 
 UNREACHABLE = (RedisError, OSError, TimeoutError)
+LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
 
 
 class RedisLink:
@@ -72,7 +74,7 @@ class RedisLink:
                     await pool.aclose()
 
     async def _drop_if_lost(self, error: BaseException) -> bool:
-        is_lost = isinstance(error, (RedisConnectionError, OSError, TimeoutError)) or READ_ONLY in str(error)
+        is_lost = isinstance(error, LOST) or READ_ONLY in str(error)
         if is_lost:
             await self.drop_idle()
         return is_lost

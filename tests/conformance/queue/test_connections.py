@@ -1,4 +1,4 @@
-"""Connections: failover by Sentinel, demoted masters, dead network paths, TLS, users; Redis killed amid writes."""
+"""Connections: demoted masters, dead network paths, TLS, users; Redis killed amid writes."""
 
 import asyncio
 import os
@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
@@ -17,33 +16,14 @@ from redis.asyncio import Redis
 
 from common.errors import QueueUnavailableError
 from common.models import QueueEntry, new_id
-from common.queue.base import Acked, Extension, Lane
+from common.queue.base import Acked, Lane
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from deploy.local import LocalRedis, LocalServerError, RedisChoice
-from deploy.local.account import own_account
-from deploy.local.binaries import redis_program
 from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved
 from tests.conformance.queue.servers import Proxy, TcpRedis
-from tests.conformance.queue.test_cancel import hears
 from tests.conftest import skip_or_fail
 from tests.polling import eventually
-
-RECOVERY_S = 20.0
-
-
-@pytest.fixture(params=["6.2", "system"], ids=["redis6", "redis7"])
-def choice(request: pytest.FixtureRequest) -> RedisChoice:
-    chosen: RedisChoice = request.param
-    return chosen
-
-
-@pytest.fixture
-async def program(choice: RedisChoice, servers_directory: Path) -> Path:
-    try:
-        return (await redis_program(choice, servers_directory / "programs", own_account())).path
-    except LocalServerError as error:
-        skip_or_fail(str(error))
 
 
 @asynccontextmanager
@@ -63,86 +43,6 @@ async def cycle(queue: RedisQueue) -> bool:
         return call.id in ids(reserved) and set(await queue.ack(reserved.reservations)) == {Acked.ACKED}
     except QueueUnavailableError:
         return False
-
-
-@pytest.mark.timeout(120)
-async def test_after_a_failover_waits_operations_and_listeners_go_on(program: Path, tmp_path: Path) -> None:
-    master = TcpRedis(program, tmp_path / "master")
-    replica = TcpRedis(program, tmp_path / "replica", f"replicaof 127.0.0.1 {master.port}")
-    sentinel = TcpRedis(
-        program,
-        tmp_path / "sentinel",
-        f"sentinel monitor main 127.0.0.1 {master.port} 1",
-        "sentinel down-after-milliseconds main 400",
-        "sentinel failover-timeout main 3000",
-        is_sentinel=True,
-    )
-    servers = (master, replica, sentinel)
-    try:
-        for server in servers:
-            await server.start()
-        await eventually(lambda: knows_replica(sentinel))
-        # The first sentinel of the address is away.
-        url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/main?db=0"
-        async with opened(url) as queue:
-            await fail_over(queue, master, replica)
-    finally:
-        for server in servers:
-            await server.kill()
-
-
-async def knows_replica(sentinel: TcpRedis) -> bool:
-    async with sentinel.client() as client:
-        masters: Any = await client.sentinel_masters()
-        [master] = masters.values()
-        return int(master["num-slaves"]) == 1
-
-
-async def fail_over(queue: RedisQueue, master: TcpRedis, replica: TcpRedis) -> None:
-    call = entry(1)
-    await queue.push([call])
-    [held] = (await queue.reserve(ROOMY, new_id())).reservations
-    heard: asyncio.Queue[UUID] = asyncio.Queue()
-
-    async def listen() -> None:
-        async for call_id in queue.cancellations():
-            heard.put_nowait(call_id)
-
-    async def wait_on() -> None:
-        while True:
-            try:
-                await queue.wait([Lane.ASYNC], 5)
-                return
-            except QueueUnavailableError:
-                await asyncio.sleep(0.05)
-
-    async def is_replicated() -> bool:
-        async with replica.client() as client, master.client() as main:
-            listens = dict(await main.pubsub_numsub(queue._keys.cancelled))[queue._keys.cancelled.encode()]
-            return bool(await client.zcard(queue._keys.lease)) and bool(listens)
-
-    tasks = [asyncio.create_task(listen()), asyncio.create_task(wait_on())]
-    try:
-        await eventually(is_replicated)
-        await master.kill()
-        await eventually(lambda: cycle(queue), timeout_s=RECOVERY_S)
-        async with asyncio.timeout(RECOVERY_S):
-            await tasks[1]
-        assert await queue.extend([held]) == [Extension.HELD], "the lease went over"
-
-        async def listens_again() -> bool:
-            async with replica.client() as client:
-                [(_, listeners)] = await client.pubsub_numsub(queue._keys.cancelled)
-                return bool(listeners)
-
-        await eventually(listens_again)
-        await queue.cancel([call.id])
-        assert await hears(heard) == call.id
-        assert is_conserved(await queue.depth())
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_master_that_was_demoted_ends_waits_and_is_used_again_once_it_may_be_written_to(

@@ -32,7 +32,13 @@ class ResourceBudget:
         """What could be granted now; None if nothing could."""
         if self._free_slots <= 0 or self._free_mb <= 0:
             return None
-        return Capacity(slots=self._free_slots, free_mb=self._free_mb, total_mb=self.memory_mb)
+        return Capacity(
+            slots=self._free_slots,
+            sync_slots=0,
+            async_slots=self._free_slots,
+            free_mb=self._free_mb,
+            total_mb=self.memory_mb,
+        )
 
     def grant(self, memory_mb: int) -> None:
         """Take a slot and memory for a call that was reserved within the capacity."""

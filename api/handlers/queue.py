@@ -20,6 +20,6 @@ async def get_depth(request: web.Request) -> web.Response:
             "dead": depth.dead,
             "calls": depth.calls,
             "oldest_ready_ms": depth.oldest_ready_ms,
-            "conserved": sum(depth.ready) + depth.delayed + depth.leased + depth.dead == depth.calls,
+            "conserved": depth.is_conserved,
         }
     )

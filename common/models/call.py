@@ -19,7 +19,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from common.errors import DatastoreCannotUpdateCallError, InvalidDelayError, InvalidPriorityError
-from common.models.route import Headers
+from common.models.route import TYPE_ASYNC, Headers
 from common.models.stats import CallStats
 
 MAX_PRIORITY = 2
@@ -131,13 +131,17 @@ class CallFilter(Struct, frozen=True, kw_only=True):
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):
-    """What the queue needs to know of a stored call: its place, its priority, the delay still left, what it weighs."""
+    """What the queue needs to know of a call: its place, its priority, the delay still left, what it weighs.
+
+    A ``sync`` one stands before every priority, in the order of the pushes, whatever its ``order_no`` and ``priority``.
+    """
 
     id: UUID
     order_no: int
     priority: int
     delay_ms: int
     memory_mb: int
+    type: str = TYPE_ASYNC
 
 
 def check_transition(old: CallStatus, new: CallStatus) -> None:

@@ -3,12 +3,25 @@
 The queue holds ids, places and leases, never payloads: Postgres is the record, this is an index that can be rebuilt
 from it at any time. Everybody must be able to lose it without losing a call.
 
+The three operations that the package page asks for, and what each promises
+    push     Raising means the calls are not queued, or that nobody knows: pushing again is right either way, because a
+             call is queued once however often it is pushed. A second execution is prevented after the dequeue, where
+             the claim in the store lets one reservation win. A call with a delay can't be reserved before at least
+             that much time has passed; calls delayed alike may come in any order.
+    reserve  Takes calls from the front, starts a timeout (the lease) for each and returns them. It must not lose a call
+             whatever fails: a reservation that never reached its caller, or whose holder died, expires, and a later
+             reserve has the call again. An empty queue answers at once with nothing.
+    delete   (or ``ack``) A pending reservation is acknowledged and its call forgotten for good. A call that is here
+             without this reservation is an error; a call that does not exist is a success.
+
 Guarantees
-    Order       Higher priority first; inside a priority by place (``order_no``), so first in, first out.
+    Order       Sync calls first, in the order of their pushes; then higher priority first; inside a priority by place
+                (``order_no``), so first in, first out.
     Restoration A call whose lease expires, or that is released, returns to its *original* place. With [A, B, C], A and
                 B reserved, B acked and A expired, the queue is [A, C], never [C, A].
-    No loss     A reservation that never reached its caller, or whose holder died, expires and can be reserved again.
-    Delay       A delayed call can't be reserved before its delay has passed, measured from the push on Redis's clock.
+    No loss     As reserve says. Not restored but handed over as dead: a sync call (its caller gets an answer, no second
+                run) and a call delivered too often. Not restored but dropped: a call whose cancel was asked for.
+    Delay       Measured from the push, on Redis's clock.
     Fencing     Each reservation has a token, larger than every token before it, also after Redis lost its data. An old
                 token can ack, extend and release nothing.
     Atomicity   Every operation is one script: all of it happened, or nothing.
@@ -17,7 +30,7 @@ Every method raises QueueUnavailableError when Redis can't be reached in time; t
 happened, and (but for reserve) doing it again is harmless.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from typing import Protocol
 from uuid import UUID
@@ -35,9 +48,15 @@ class Lane(Enum):
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """What a worker can take now: free slots, free memory, and its total memory (what can never fit here)."""
+    """What a worker can take now: free slots, free memory, and its total memory (what can never fit here).
+
+    At most ``slots`` calls in all, and at most ``sync_slots`` and ``async_slots`` of each lane. One with 0 is not asked
+    for.
+    """
 
     slots: int
+    sync_slots: int
+    async_slots: int
     free_mb: int
     total_mb: int
 
@@ -65,7 +84,7 @@ class Extension(Enum):
     """What became of a lease that was extended."""
 
     HELD = "held"
-    CANCEL_REQUESTED = "cancel_requested"
+    CANCEL_REQUESTED = "cancel_requested"  # held, and somebody asked for its end
     LOST = "lost"  # expired, released or taken over: stop the run, write nothing
     UNKNOWN = "unknown"  # Redis does not know the call: it was acked, or Redis lost its data. Ask the store
 
@@ -78,13 +97,29 @@ class Acked(Enum):
     NOT_RESERVED = "not_reserved"  # known, but not leased with this token
 
 
-class Depth(Struct, frozen=True, kw_only=True):
-    """Exact counts. ``ready`` is indexed by priority (0..2). ``due`` ⊆ ``delayed``, ``expired`` ⊆ ``leased``.
+class Cancelled(Enum):
+    """What a cancel found."""
 
-    Conservation: sum(ready) + delayed + leased + dead == calls, at every instant.
-    """
+    REMOVED = "removed"  # it was waiting and is gone: nobody will run it
+    REQUESTED = "requested"  # it is leased: its holder is told
+    UNKNOWN = "unknown"  # no such call, or a dead one, which is the store's to settle
+
+
+class Peeked(Struct, frozen=True, kw_only=True):
+    """A ready call: ``priority`` None for a sync one, ``ready_ms`` for how long it has been ready."""
+
+    id: UUID
+    priority: int | None
+    ready_ms: int
+    memory_mb: int
+    deliveries: int
+
+
+class Depth(Struct, frozen=True, kw_only=True):
+    """Exact counts. ``ready`` is indexed by priority (0..2). ``due`` ⊆ ``delayed``, ``expired`` ⊆ ``leased``."""
 
     ready: tuple[int, int, int]
+    ready_sync: int
     delayed: int
     due: int
     leased: int
@@ -92,6 +127,13 @@ class Depth(Struct, frozen=True, kw_only=True):
     dead: int
     calls: int
     oldest_ready_ms: int | None
+    is_paused: bool
+
+    @property
+    def is_conserved(self) -> bool:
+        """Whether every known call stands in exactly one place, as it must at every instant."""
+        standing = sum(self.ready) + self.ready_sync + self.delayed + self.leased + self.dead
+        return standing == self.calls
 
 
 class MessageQueue(Protocol):
@@ -109,13 +151,18 @@ class MessageQueue(Protocol):
     async def reserve(self, capacity: Capacity, incarnation: UUID) -> Reserved:
         """Take calls from the head, as many as fit *capacity* (500 at most), and lease each to *incarnation*.
 
-        Stops at a call that fits only later; skips, within a bound, calls larger than ``total_mb``. Never waits.
+        Stops at a call that fits only later, with everything behind it: a sync call for which memory has to come free
+        stops the async ones too, so that smaller calls can't starve it. A lane that is full or not asked for is passed
+        over, and stops nothing. Skips, within a bound, calls larger than ``total_mb``. Never waits; takes nothing while
+        paused.
         A cancelled or lost reply strands nothing: those leases expire.
         """
         ...
 
     async def wait(self, lanes: Sequence[Lane], timeout_s: float) -> None:
-        """Return when there may be something to reserve, or after *timeout_s*. Losing it loses no call."""
+        """Return when there may be something to reserve in *lanes*, or after *timeout_s* (or somewhat sooner).
+
+        Losing it loses no call. While the queue is paused only *timeout_s* ends it."""
         ...
 
     async def ack(self, reservations: Sequence[Reservation]) -> list[Acked]:
@@ -136,14 +183,32 @@ class MessageQueue(Protocol):
     async def release(self, reservations: Sequence[Reservation], delay_ms: int = 0) -> list[bool]:
         """Give calls back to their original places (after *delay_ms*); False where the token no longer holds the lease.
 
-        The delivery is given back too: a release is not a crash.
+        The delivery is given back too: a release is not a crash. A call whose cancel was asked for is dropped.
         """
         ...
 
     async def release_incarnation(self, incarnation: UUID) -> int:
         """Release everything a dead incarnation holds, in one step; return how many.
 
-        Deliveries stay counted: a call that was delivered too often is dead-lettered here too.
+        Deliveries stay counted, as when a lease expires: a call that was delivered too often is dead-lettered here too.
+        """
+        ...
+
+    async def cancel(self, ids: Sequence[UUID]) -> list[Cancelled]:
+        """Take waiting calls out, and ask the holders of leased ones to end them; say for each which it was.
+
+        The request stands as long as the lease: extend answers CANCEL_REQUESTED, `cancellations` yields the id. A call
+        that loses its lease then (expiry, release, a dead holder) is not restored but dropped: the queue forgets it.
+        So the store must know of the cancel first. Mostly it has the holder's outcome already; a call that no holder
+        settled is unfinished there, is pushed again by the reconciler, and cancelled by its claim instead of run.
+        A sync call is not dropped but handed over as dead: somebody has to answer its caller.
+        """
+        ...
+
+    def cancellations(self) -> AsyncIterator[UUID]:
+        """Ids of leased calls, anybody's, as their cancel is asked for. Endless; close it, or cancel its task.
+
+        Reconnects by itself and raises nothing. What it misses, extend still says.
         """
         ...
 
@@ -160,6 +225,18 @@ class MessageQueue(Protocol):
 
     async def bury(self, ids: Sequence[UUID]) -> None:
         """Forget dead calls that the store has settled. Ids that are not dead are left alone."""
+        ...
+
+    async def pause(self) -> None:
+        """Hand out nothing until `resume`. Everything else goes on: pushes, leases, acks, maintenance. Idempotent."""
+        ...
+
+    async def resume(self) -> None:
+        """Hand out calls again, and wake waiters, at most 64 for each lane. Idempotent."""
+        ...
+
+    async def peek(self, limit: int) -> list[Peeked]:
+        """The next *limit* ready calls (500 at most) in the order reserve would take them. Touches nothing."""
         ...
 
     async def depth(self) -> Depth:

@@ -8,14 +8,25 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from common.models import MAX_PRIORITY, QueueEntry
-from common.queue.base import Acked, Depth, Extension, Reservation, Reserved
+from common.models import MAX_PRIORITY, TYPE_SYNC, QueueEntry
+from common.queue.base import (
+    Acked,
+    Cancelled,
+    Depth,
+    Extension,
+    Peeked,
+    Reservation,
+    Reserved,
+)
 
 LEVEL = 2**50  # places of one level; eight levels fit a double exactly
+NEXT_SYNC_PLACE = -1  # push.lua takes the next one of level 0
+SYNC_DELIVERIES = 1  # a sync call is never restored: its caller gets an answer instead
 
 Argument = bytes | int
 
 _ACKED = (Acked.UNKNOWN, Acked.ACKED, Acked.NOT_RESERVED)
+_CANCELLED = (Cancelled.UNKNOWN, Cancelled.REMOVED, Cancelled.REQUESTED)
 _EXTENSIONS = (Extension.UNKNOWN, Extension.HELD, Extension.CANCEL_REQUESTED, Extension.LOST)
 
 
@@ -29,15 +40,16 @@ def place(priority: int, order_no: int) -> int:
 
 
 def entry_arguments(entries: Sequence[QueueEntry], max_deliveries: int) -> list[Argument]:
-    """What push.lua takes for each call."""
+    """What push.lua takes for each call; *max_deliveries* is for async ones."""
     arguments: list[Argument] = []
     for entry in entries:
+        is_sync = entry.type == TYPE_SYNC
         arguments += (
             entry.id.bytes,
-            place(entry.priority, entry.order_no),
+            NEXT_SYNC_PLACE if is_sync else place(entry.priority, entry.order_no),
             entry.delay_ms,
             entry.memory_mb,
-            max_deliveries,
+            SYNC_DELIVERIES if is_sync else max_deliveries,
         )
     return arguments
 
@@ -50,11 +62,10 @@ def reservation_arguments(reservations: Sequence[Reservation]) -> list[Argument]
     return arguments
 
 
-def priority_bounds() -> list[Argument]:
-    """What depth.lua takes: for each priority 0..2 its first place and the first one after it."""
+def level_bounds() -> list[Argument]:
+    """What depth.lua takes: for each priority 0..2, then the sync lane, its first place and the first one after it."""
     bounds: list[Argument] = []
-    for priority in range(MAX_PRIORITY + 1):
-        first = place(priority, 0)
+    for first in (*(place(priority, 0) for priority in range(MAX_PRIORITY + 1)), 0):
         bounds += (first, first + LEVEL)
     return bounds
 
@@ -98,11 +109,36 @@ def decode_extensions(answer: list[int]) -> list[Extension]:
     return [_EXTENSIONS[code] for code in answer]
 
 
+def decode_cancelled(answer: list[int]) -> list[Cancelled]:
+    """cancel.lua's answer, call by call."""
+    return [_CANCELLED[code] for code in answer]
+
+
+def decode_ids(raw: bytes) -> list[UUID]:
+    """The ids that cancel.lua publishes, one after the other."""
+    return [UUID(bytes=raw[i : i + 16]) for i in range(0, len(raw), 16)]
+
+
+def decode_peeked(answer: list[Any]) -> list[Peeked]:
+    """peek.lua's answer."""
+    return [
+        Peeked(
+            id=UUID(bytes=answer[i]),
+            priority=MAX_PRIORITY + 1 - answer[i + 1] if answer[i + 1] else None,
+            ready_ms=answer[i + 2],
+            memory_mb=answer[i + 3],
+            deliveries=answer[i + 4],
+        )
+        for i in range(0, len(answer), 5)
+    ]
+
+
 def decode_depth(answer: list[int]) -> Depth:
     """depth.lua's answer."""
-    low, middle, high, delayed, due, leased, expired, dead, calls, oldest_ms = answer
+    low, middle, high, sync, delayed, due, leased, expired, dead, calls, oldest_ms, is_paused = answer
     return Depth(
         ready=(low, middle, high),
+        ready_sync=sync,
         delayed=delayed,
         due=due,
         leased=leased,
@@ -110,4 +146,5 @@ def decode_depth(answer: list[int]) -> Depth:
         dead=dead,
         calls=calls,
         oldest_ready_ms=None if oldest_ms < 0 else oldest_ms,
+        is_paused=is_paused == 1,
     )

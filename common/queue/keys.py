@@ -9,7 +9,7 @@ from common.queue.base import Lane
 
 
 class Keys(Struct, frozen=True, kw_only=True):
-    """The keys of one queue, by the names that the scripts' headers use."""
+    """The keys of one queue, by the names that the scripts' headers use. ``cancelled`` is a channel, not a key."""
 
     ready: str
     delay: str
@@ -19,6 +19,7 @@ class Keys(Struct, frozen=True, kw_only=True):
     state: str
     wake_sync: str
     wake_async: str
+    cancelled: str
 
     def wake(self, lane: Lane) -> str:
         """The list of wake tokens of *lane*."""

@@ -33,15 +33,26 @@ def _source(file_name: str) -> str:
     return (LUA / file_name).read_text("utf-8")
 
 
-PUSH = _script("push", "ready", "delay", "meta", "state", "wake_async")
-RESERVE = _script("reserve", "ready", "delay", "lease", "meta", "dead", "state", "wake_async")
+_ALL_PLACES = ("ready", "delay", "lease", "meta", "dead", "state", "wake_sync", "wake_async")
+
+PUSH = _script("push", "ready", "delay", "meta", "state", "wake_sync", "wake_async")
+RESERVE = _script("reserve", *_ALL_PLACES)
 ACK = _script("ack", "lease", "meta")
 EXTEND = _script("extend", "lease", "meta")
-RELEASE = _script("release", "ready", "delay", "lease", "meta", "state", "wake_async")
-RELEASE_INCARNATION = _script("release_incarnation", "ready", "lease", "meta", "dead", "state", "wake_async")
-MAINTAIN = _script("maintain", "ready", "delay", "lease", "meta", "dead", "state", "wake_async")
+RELEASE = _script("release", *_ALL_PLACES)
+RELEASE_INCARNATION = _script(
+    "release_incarnation", "ready", "lease", "meta", "dead", "state", "wake_sync", "wake_async"
+)
+CANCEL = _script("cancel", "ready", "delay", "lease", "meta", "cancelled")
+MAINTAIN = _script("maintain", *_ALL_PLACES)
 BURY = _script("bury", "meta", "dead")
-DEPTH = _script("depth", "ready", "delay", "lease", "meta", "dead")
+PAUSE = _script("pause", "state", "wake_sync", "wake_async")
+RESUME = _script("resume", "ready", "delay", "state", "wake_sync", "wake_async")
+PEEK = _script("peek", "ready", "meta")
+DEPTH = _script("depth", "ready", "delay", "lease", "meta", "dead", "state")
 GENERATION = _script("generation", "state")
 
-ALL = (PUSH, RESERVE, ACK, EXTEND, RELEASE, RELEASE_INCARNATION, MAINTAIN, BURY, DEPTH, GENERATION)
+ALL = (
+    *(PUSH, RESERVE, ACK, EXTEND, RELEASE, RELEASE_INCARNATION, CANCEL),
+    *(MAINTAIN, BURY, PAUSE, RESUME, PEEK, DEPTH, GENERATION),
+)

@@ -1,4 +1,4 @@
-"""The embedded Redis: a real server on a Unix socket, with a password, its writes on disk every second.
+"""The embedded Redis: a real server on a Unix socket, with a password, its writes on disk every second or at once.
 
 Never listens on TCP and never evicts. Its data is not carried from one major version to another: Postgres is the
 truth, and the api's reconciler fills an empty queue again.
@@ -7,7 +7,7 @@ truth, and the api's reconciler fills an empty queue again.
 import shutil
 from pathlib import Path
 from signal import SIGTERM
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.parse import quote
 
 from redis.asyncio import Redis
@@ -31,7 +31,7 @@ unixsocketperm 700
 requirepass {password}
 dir "{data}"
 appendonly yes
-appendfsync everysec
+appendfsync {appendfsync}
 save ""
 maxmemory-policy noeviction
 daemonize no
@@ -39,13 +39,19 @@ daemonize no
 
 
 class LocalRedis(LocalServer):
-    """A Redis of our own; *choice* is which redis-server to run."""
+    """A Redis of our own; *choice* is which redis-server to run, *appendfsync* when its writes reach the disk."""
 
     name: ClassVar[str] = "redis"
 
-    def __init__(self, directory: Path, choice: RedisChoice = "auto") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        choice: RedisChoice = "auto",
+        appendfsync: Literal["everysec", "always"] = "everysec",
+    ) -> None:
         super().__init__(directory)
         self._choice: RedisChoice = choice
+        self._appendfsync = appendfsync
         self.version = ""
 
     async def _launch(self, home: ServerHome, server_lock: int) -> tuple[Child, str]:
@@ -56,7 +62,7 @@ class LocalRedis(LocalServer):
         _set_aside_other_major(home.path, data, program)
         make_service_directory(data, home.account)
         socket = socket_directory(data, SOCKET_NAME, home.account) / SOCKET_NAME
-        config = CONFIG.format(socket=socket, data=data, password=password)
+        config = CONFIG.format(socket=socket, data=data, password=password, appendfsync=self._appendfsync)
         # The configuration comes by stdin: on the command line everybody could read the password.
         child = await Child.start(
             Program(self.name, (program.path, "-"), home.log_path, home.account, STOP),

@@ -1,9 +1,9 @@
 -- Exact counts at one instant.
--- KEYS: ready delay lease meta dead
--- ARGV: for each priority 0..2: its first place, the first place after it
--- Returns ready by priority, delayed, due, leased, expired, dead, calls, age in ms of the oldest of the priorities'
--- heads (-1: nothing is ready).
-local ready, delay, lease, meta, dead = unpack(KEYS)
+-- KEYS: ready delay lease meta dead state
+-- ARGV: for each level, first that of priority 0, last the sync lane's: its first place, the first place after it
+-- Returns ready by level as asked, delayed, due, leased, expired, dead, calls, age in ms of the oldest of the levels'
+-- heads (-1: nothing is ready), 1 if paused else 0.
+local ready, delay, lease, meta, dead, state = unpack(KEYS)
 -- include: clock.lua
 -- include: record.lua
 
@@ -25,4 +25,5 @@ answer[#answer + 1] = redis.call('ZCOUNT', lease, '-inf', now_ms)
 answer[#answer + 1] = redis.call('ZCARD', dead)
 answer[#answer + 1] = redis.call('HLEN', meta)
 answer[#answer + 1] = oldest_ms
+answer[#answer + 1] = redis.call('HEXISTS', state, 'paused')
 return answer

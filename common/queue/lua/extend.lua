@@ -1,7 +1,7 @@
 -- Renew leases; never shorten one.
 -- KEYS: lease meta
 -- ARGV: lease_ms, then for each call: id, token
--- Returns for each call 1 held, 0 unknown, 3 lost. (2 is kept for: held, and a cancel was requested.)
+-- Returns for each call 1 held, 0 unknown, 2 held and a cancel was asked for, 3 lost.
 local lease, meta = unpack(KEYS)
 redis.call('ZREM', lease, '')  -- a full Redis must still drain: protocol.md, "Memory"
 -- include: clock.lua
@@ -15,7 +15,7 @@ for i, id in ipairs(ids) do
   if not records[i] then
     answer[i] = 0
   elseif is_held(records[i], ARGV[2 * i + 1]) then
-    answer[i] = 1
+    answer[i] = is_flagged(records[i]) and 2 or 1
     renewed[#renewed + 1] = expires_at_ms
     renewed[#renewed + 1] = id
   else

@@ -1,8 +1,8 @@
 -- Restore everything that a dead incarnation holds, as if those leases had expired.
--- KEYS: ready lease meta dead state wake_async
+-- KEYS: ready lease meta dead state wake_sync wake_async
 -- ARGV: holder
 -- Returns how many.
-local ready, lease, meta, dead, state, wake_async = unpack(KEYS)
+local ready, lease, meta, dead, state, wake_sync, wake_async = unpack(KEYS)
 redis.call('ZREM', lease, '')  -- a full Redis must still drain: protocol.md, "Memory"
 -- include: clock.lua
 -- include: record.lua

@@ -12,14 +12,16 @@ end
 
 local function promote(ids)
   local records = redis.call('HMGET', meta, unpack(ids))
-  local to_ready = {}
+  local to_ready, sync_calls = {}, 0
   for i, id in ipairs(ids) do
-    to_ready[#to_ready + 1] = (decode(records[i]))
+    local place = decode(records[i])
+    to_ready[#to_ready + 1] = place
     to_ready[#to_ready + 1] = id
+    if is_sync(place) then sync_calls = sync_calls + 1 end
   end
   redis.call('ZADD', ready, unpack(to_ready))
   redis.call('ZREM', delay, unpack(ids))
-  wake(#ids)
+  wake(sync_calls, #ids - sync_calls)
 end
 
 local function maintain(now_ms)

@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 from common.models import new_id
 from common.queue.redis import RedisQueue
 from common.settings import Settings
-from deploy.local import LocalRedis, LocalServerError
+from deploy.local import LocalRedis, LocalServerError, RedisChoice
+from deploy.local.account import own_account
+from deploy.local.binaries import redis_program
 from tests.conftest import skip_or_fail
 
 OpenQueue = Callable[..., RedisQueue]
@@ -86,3 +88,17 @@ async def own_queue(own_redis: LocalRedis) -> AsyncIterator[RedisQueue]:
 async def own_admin(own_redis: LocalRedis) -> AsyncIterator[Redis]:
     async with Redis.from_url(own_redis.url, protocol=2) as client:
         yield client
+
+
+@pytest.fixture(params=["6.2", "system"], ids=["redis6", "redis7"])
+def choice(request: pytest.FixtureRequest) -> RedisChoice:
+    chosen: RedisChoice = request.param
+    return chosen
+
+
+@pytest.fixture
+async def program(choice: RedisChoice, servers_directory: Path) -> Path:
+    try:
+        return (await redis_program(choice, servers_directory / "programs", own_account())).path
+    except LocalServerError as error:
+        skip_or_fail(str(error))

@@ -2,10 +2,29 @@
 
 from uuid import UUID
 
-from common.models import QueueEntry, new_id
+from common.models import TYPE_SYNC, QueueEntry, new_id
 from common.queue.base import Capacity, Depth, Reserved
 
-ROOMY = Capacity(slots=500, free_mb=1_000_000, total_mb=1_000_000)
+
+def room(
+    slots: int = 500,
+    *,
+    sync: int | None = None,
+    others: int | None = None,
+    free_mb: int = 1_000_000,
+    total_mb: int = 1_000_000,
+) -> Capacity:
+    """Capacity for *slots* calls; *sync* and *others* bound the lanes."""
+    return Capacity(
+        slots=slots,
+        sync_slots=slots if sync is None else sync,
+        async_slots=slots if others is None else others,
+        free_mb=free_mb,
+        total_mb=total_mb,
+    )
+
+
+ROOMY = room()
 
 
 def entry(order_no: int, priority: int = 0, *, delay_ms: int = 0, memory_mb: int = 128) -> QueueEntry:
@@ -14,9 +33,16 @@ def entry(order_no: int, priority: int = 0, *, delay_ms: int = 0, memory_mb: int
     )
 
 
+def sync_entry(*, memory_mb: int = 128) -> QueueEntry:
+    """A sync call. Its order_no and priority must not matter, so they are such as would put it last."""
+    return QueueEntry(
+        id=new_id(), order_no=2**50 - 1, priority=0, delay_ms=0, memory_mb=memory_mb, type=TYPE_SYNC
+    )
+
+
 def slots(number: int) -> Capacity:
     """Capacity for *number* calls of any size."""
-    return Capacity(slots=number, free_mb=1_000_000, total_mb=1_000_000)
+    return room(number)
 
 
 def ids(reserved: Reserved) -> list[UUID]:
@@ -24,5 +50,4 @@ def ids(reserved: Reserved) -> list[UUID]:
 
 
 def is_conserved(depth: Depth) -> bool:
-    known = sum(depth.ready) + depth.delayed + depth.leased + depth.dead
-    return known == depth.calls and depth.due <= depth.delayed and depth.expired <= depth.leased
+    return depth.is_conserved and depth.due <= depth.delayed and depth.expired <= depth.leased

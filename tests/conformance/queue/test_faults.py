@@ -35,6 +35,20 @@ async def test_tokens_grow_over_flushall(own_queue: RedisQueue, own_admin: Redis
     assert await own_queue.ack(before) == [Acked.NOT_RESERVED] * 2
 
 
+async def test_after_flushall_and_a_rebuild_old_calls_come_before_newer_ones(
+    own_queue: RedisQueue, own_admin: Redis, incarnation: UUID
+) -> None:
+    old = [entry(order_no, order_no % 2) for order_no in range(20)]
+    await own_queue.push(old)
+    await own_queue.reserve(slots(5), incarnation)
+    await own_admin.flushall()
+    newer = [entry(order_no, order_no % 2) for order_no in range(20, 30)]
+    await own_queue.push(newer)
+    await own_queue.push(old[::-1])
+    expected = sorted([*old, *newer], key=lambda call: (-call.priority, call.order_no))
+    assert ids(await own_queue.reserve(ROOMY, incarnation)) == [call.id for call in expected]
+
+
 async def test_forgotten_scripts_are_sent_again(
     own_queue: RedisQueue, own_admin: Redis, incarnation: UUID
 ) -> None:
@@ -136,6 +150,10 @@ OPERATIONS: dict[str, Operation] = {
     "extend": lambda queue: queue.extend([NOBODY]),
     "release": lambda queue: queue.release([NOBODY]),
     "release_incarnation": lambda queue: queue.release_incarnation(new_id()),
+    "cancel": lambda queue: queue.cancel([NOBODY.id]),
+    "pause": lambda queue: queue.pause(),
+    "resume": lambda queue: queue.resume(),
+    "peek": lambda queue: queue.peek(1),
     "maintain": lambda queue: queue.maintain(),
     "dead": lambda queue: queue.dead(1),
     "bury": lambda queue: queue.bury([NOBODY.id]),
@@ -168,7 +186,7 @@ async def test_a_reserve_whose_reply_is_lost_strands_nothing(
     queue = RedisQueue.open(Settings(redis_url=own_redis.url, lease_s=0.05))
     call = entry(1)
     await queue.push([call])
-    monkeypatch.setattr("common.queue.redis.REPLY_S", 0.2)
+    monkeypatch.setattr("common.queue.connection.REPLY_S", 0.2)
     os.kill(own_redis.child.pid, signal.SIGSTOP)
     try:
         for name in ("depth", "reserve"):

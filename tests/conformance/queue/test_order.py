@@ -3,6 +3,7 @@
 import random
 from uuid import UUID
 
+from common.models import new_id
 from common.queue.redis import RedisQueue
 from tests.conformance.queue.conftest import OpenQueue
 from tests.conformance.queue.entries import ROOMY, entry, ids, slots
@@ -40,16 +41,16 @@ async def test_places_are_exact_up_to_the_end_of_a_level(queue: RedisQueue, inca
     assert ids(await queue.reserve(ROOMY, incarnation)) == [call.id for call in calls]
 
 
-async def test_an_expired_call_returns_before_a_later_one(open_queue: OpenQueue, incarnation: UUID) -> None:
+async def test_of_two_workers_calls_the_expired_one_returns_before_a_later_one(open_queue: OpenQueue) -> None:
     queue, hasty = open_queue(), open_queue(lease_s=0.05)
     a, b, c = (entry(order_no) for order_no in (1, 2, 3))
     await queue.push([a, b, c])
-    assert ids(await hasty.reserve(slots(1), incarnation)) == [a.id]
-    second = await queue.reserve(slots(1), incarnation)
+    assert ids(await hasty.reserve(slots(1), new_id())) == [a.id]
+    second = await queue.reserve(slots(1), new_id())
     assert ids(second) == [b.id]
     await queue.ack(second.reservations)
     await expire_all(queue)
-    assert ids(await queue.reserve(slots(2), incarnation)) == [a.id, c.id]
+    assert ids(await queue.reserve(slots(2), new_id())) == [a.id, c.id]
 
 
 async def test_an_expired_call_returns_to_the_middle(open_queue: OpenQueue, incarnation: UUID) -> None:

@@ -8,15 +8,15 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from common.queue.base import Capacity, Lane, Reserved
+from common.queue.base import Lane, Reserved
 from common.queue.redis import RedisQueue
 from tests.conformance.queue.conftest import OpenQueue
-from tests.conformance.queue.entries import ROOMY, entry, ids, slots
+from tests.conformance.queue.entries import ROOMY, entry, ids, room, slots
 from tests.polling import eventually
 
 LONG_S = 4.0  # shorter than the wait's own limit: a waiter that was not woken fails the deadline below
 SOON_S = 2.0
-NO_ROOM = Capacity(slots=5, free_mb=100, total_mb=1000)
+NO_ROOM = room(5, free_mb=100, total_mb=1000)
 
 
 async def blocked(admin: Redis) -> list[str]:

@@ -20,7 +20,7 @@ from common.settings import Settings
 from common.store.base import Claimed, ClaimRequest, Datastore, Settlement
 
 ROUTE = {"path": "/hello", "image": "fn/hello:1", "type": "async"}
-ROOMY = Capacity(slots=1000, free_mb=1 << 20, total_mb=1 << 20)
+ROOMY = Capacity(slots=1000, sync_slots=0, async_slots=1000, free_mb=1 << 20, total_mb=1 << 20)
 
 
 class Answer(NamedTuple):

@@ -207,7 +207,8 @@ async def claimed(bench: Bench, call_ids: Sequence[UUID]) -> list[Run]:
     """Reserve and claim these calls, all that there are."""
     incarnation = new_id()
     await bench.store.register_worker(incarnation, "here", 1, 1)
-    capacity = Capacity(slots=len(call_ids), free_mb=10_000, total_mb=10_000)
+    slots = len(call_ids)
+    capacity = Capacity(slots=slots, sync_slots=0, async_slots=slots, free_mb=10_000, total_mb=10_000)
     reservations = (await bench.queue.reserve(capacity, incarnation)).reservations
     requests = [ClaimRequest(id=found.id, token=found.token) for found in reservations]
     claims = await bench.store.claim(requests, incarnation, 5)

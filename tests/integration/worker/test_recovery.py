@@ -224,7 +224,7 @@ async def expect_refusal(bench: Bench, changed: dict[str, str], variable: str) -
 
 async def forget_queue(bench: Bench) -> None:
     """Delete the test's queue, as a FLUSHALL would; the server is shared."""
-    client = bench.queue._commands
+    client = bench.queue._link.commands
     await client.delete(*await client.keys(f"*{bench.settings.queue_name}*"))
 
 

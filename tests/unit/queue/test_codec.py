@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from common.models import QueueEntry, new_id
+from common.models import TYPE_SYNC, QueueEntry, new_id
 from common.queue import codec
-from common.queue.base import Acked, Extension, Reservation
+from common.queue.base import Acked, Cancelled, Extension, Peeked, Reservation
 
 
 def test_places_are_ordered_by_priority_then_order_no() -> None:
@@ -31,8 +31,8 @@ def test_what_has_no_place_is_refused(priority: int, order_no: int) -> None:
         codec.place(priority, order_no)
 
 
-def test_priority_bounds_meet_without_overlap() -> None:
-    bounds = codec.priority_bounds()
+def test_level_bounds_meet_without_overlap() -> None:
+    bounds = codec.level_bounds()
     assert bounds == [
         3 * codec.LEVEL,
         4 * codec.LEVEL,
@@ -40,6 +40,8 @@ def test_priority_bounds_meet_without_overlap() -> None:
         3 * codec.LEVEL,
         codec.LEVEL,
         2 * codec.LEVEL,
+        0,
+        codec.LEVEL,
     ]
 
 
@@ -47,6 +49,8 @@ def test_arguments_are_flat_with_raw_ids() -> None:
     id_ = new_id()
     entry = QueueEntry(id=id_, order_no=7, priority=1, delay_ms=50, memory_mb=128)
     assert codec.entry_arguments([entry], 10) == [id_.bytes, 2 * codec.LEVEL + 7, 50, 128, 10]
+    sync = QueueEntry(id=id_, order_no=7, priority=1, delay_ms=0, memory_mb=128, type=TYPE_SYNC)
+    assert codec.entry_arguments([sync], 10) == [id_.bytes, codec.NEXT_SYNC_PLACE, 0, 128, 1]
     reservation = Reservation(id=id_, token=9, deliveries=1, expires_at_ms=0)
     assert codec.reservation_arguments([reservation]) == [id_.bytes, 9]
 
@@ -67,6 +71,13 @@ def test_answers_become_the_contracts_types() -> None:
         Extension.LOST,
         Extension.UNKNOWN,
     ]
-    depth = codec.decode_depth([1, 2, 3, 4, 1, 5, 2, 6, 21, -1])
+    assert codec.decode_cancelled([1, 2, 0]) == [Cancelled.REMOVED, Cancelled.REQUESTED, Cancelled.UNKNOWN]
+    assert codec.decode_ids(a.bytes + b.bytes) == [a, b]
+    assert codec.decode_peeked([a.bytes, 0, 5, 128, 0, b.bytes, 3, 6, 64, 2]) == [
+        Peeked(id=a, priority=None, ready_ms=5, memory_mb=128, deliveries=0),
+        Peeked(id=b, priority=0, ready_ms=6, memory_mb=64, deliveries=2),
+    ]
+    depth = codec.decode_depth([1, 2, 3, 7, 4, 1, 5, 2, 6, 28, -1, 1])
     assert (depth.ready, depth.delayed, depth.due, depth.leased) == ((1, 2, 3), 4, 1, 5)
-    assert (depth.expired, depth.dead, depth.calls, depth.oldest_ready_ms) == (2, 6, 21, None)
+    assert (depth.expired, depth.dead, depth.calls, depth.oldest_ready_ms) == (2, 6, 28, None)
+    assert (depth.ready_sync, depth.is_paused, depth.is_conserved) == (7, True, True)

@@ -6,6 +6,7 @@ from hashlib import sha1
 import pytest
 
 from common.queue import scripts
+from common.queue.codec import LEVEL
 from common.queue.keys import Keys
 from common.queue.scripts import LUA, Script
 
@@ -32,11 +33,15 @@ def test_header_and_locals_name_the_declared_keys_in_order(script: Script) -> No
 
 @every_script
 def test_commands_use_declared_keys_only_and_all_of_them(script: Script) -> None:
-    used = set()
-    for command, key in COMMAND.findall(code(script)):
+    text, used = code(script), set()
+    for command, key in COMMAND.findall(text):
         assert re.fullmatch(r"'[A-Z]+'", command), "a command is written out"
         if command not in WITHOUT_KEYS:
             used.add(key)
+    # A function may be given the list it works on.
+    for function in re.findall(r"local function (\w+)\(list\b", text):
+        used.discard("list")
+        used.update(re.findall(rf"(?<!function ){function}\((\w+)", text))
     assert used == set(script.keys)
 
 
@@ -61,6 +66,8 @@ def test_what_needs_memory_first_writes_something_that_does_not(script: Script) 
     body = script.text[script.text.index("unpack(KEYS)") :]
     if script is scripts.PUSH:
         assert "ZREM" not in writes, "a full Redis must refuse it"
+    elif script is scripts.RESUME:
+        assert re.findall(r"redis\.call\('(\w+)'", body[body.index("\nif ") :])[0] == "HDEL"
     elif {"HSET", "ZADD", "RPUSH"} & set(writes):
         harmless = ("redis.call('ZREM', lease, '')", "redis.call('HDEL', state, '')")
         assert body.split("\n")[1].startswith(harmless)
@@ -70,6 +77,11 @@ def test_what_needs_memory_first_writes_something_that_does_not(script: Script) 
 def test_the_text_is_whole_and_the_sha_is_its_own(script: Script) -> None:
     assert "-- include:" not in script.text
     assert script.sha == sha1(script.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def test_levels_are_as_high_in_lua_as_in_python() -> None:
+    [power] = re.findall(r"local LEVEL = 2\^(\d+)", (LUA / "record.lua").read_text())
+    assert 2 ** int(power) == LEVEL
 
 
 def test_every_lua_file_is_a_script_or_part_of_one() -> None:

@@ -1,0 +1,45 @@
+"""Listens for cancels of running calls, as they are asked for. A message lost loses nothing: extend says it too."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from redis.asyncio.client import PubSub
+
+from common.queue.codec import decode_ids
+from common.queue.connection import REPLY_S, UNREACHABLE, RedisLink
+
+QUIET_S = 5.0  # after this long without a message the connection is asked whether it lives
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 2.0
+
+
+async def listen(link: RedisLink, channel: str) -> AsyncIterator[UUID]:
+    """Yield ids for ever, on a connection of its own, which is replaced when it is lost or silent. Raises nothing."""
+    pause_s = RETRY_FIRST_S
+    while True:
+        pubsub = link.waits.pubsub()
+        try:
+            async with asyncio.timeout(REPLY_S):
+                await pubsub.subscribe(channel)
+            while True:
+                for cancelled in await _next(pubsub):
+                    yield cancelled
+                pause_s = RETRY_FIRST_S
+        except UNREACHABLE:
+            await link.drop_idle()
+        finally:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - only to spread reconnects
+        pause_s = min(2 * pause_s, RETRY_MAX_S)
+
+
+async def _next(pubsub: PubSub) -> list[UUID]:
+    """The ids of the next message, none for a sign of life. Raises TimeoutError for a connection that gives none."""
+    message = await pubsub.get_message(timeout=QUIET_S)
+    if message is None:
+        async with asyncio.timeout(REPLY_S):
+            await pubsub.ping()
+            message = await pubsub.get_message(timeout=None)
+    return decode_ids(message["data"]) if message is not None and message["type"] == "message" else []

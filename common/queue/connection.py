@@ -1,0 +1,202 @@
+"""Connections to the one Redis that may be written to: by address or by asking Sentinel; deadlines; the queue's errors.
+
+It knows nothing of calls. What it can't reach in time it gives up, and then drops every idle connection: after a
+failover or behind a dead network path the others are as bad. An operation that is cancelled drops its own.
+"""
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedConnection
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from common.errors import QueueFullError, QueueUnavailableError, SettingsError
+
+CONNECT_S = 2.0
+SENTINEL_S = 0.5  # for each sentinel that is asked
+SENTINEL_PORT = 26379
+REPLY_S = 3.0  # with the time to connect; asked twice at most
+MAX_CONNECTIONS = 32
+
+# Redis 7 answers OOM and READONLY, 6.2 puts them inside a script's error: only these words are in both.
+OUT_OF_MEMORY = "command not allowed when used memory"
+READ_ONLY = "READONLY"  # what was the master is now a replica
+
+UNREACHABLE = (RedisError, OSError, TimeoutError)
+LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
+
+
+class RedisLink:
+    """Two pools of one Redis: a blocking wait can't share a connection, and must not keep one from a command."""
+
+    def __init__(self, url: str) -> None:
+        """Does not connect. Raises SettingsError for an address that isn't one."""
+        try:
+            self._pools = (_pool(url), _pool(url))
+        except ValueError as error:
+            raise SettingsError(f"MILLRACE_REDIS_URL: {error}", field="MILLRACE_REDIS_URL") from error
+        self.commands, self.waits = (Redis.from_pool(pool) for pool in self._pools)
+
+    async def reach(self, operation: Callable[[], Awaitable[Any]], *, again: bool = True) -> Any:
+        """Await *operation* in time; once more if *again* and it did not reach a writable Redis.
+
+        Raises QueueFullError when Redis has no memory left, else QueueUnavailableError."""
+        try:
+            return await _in_time(operation)
+        except UNREACHABLE as error:
+            if not (await self._drop_if_lost(error) and again):
+                raise _queue_error(error) from error
+        try:
+            return await _in_time(operation)
+        except UNREACHABLE as error:
+            await self._drop_if_lost(error)
+            raise _queue_error(error) from error
+
+    async def drop_idle(self) -> None:
+        """Close every connection that is not in use; the next operation opens a new one."""
+        for pool in self._pools:
+            await pool.drop_idle()
+
+    async def aclose(self) -> None:
+        """Close all connections; bounded."""
+        with suppress(*UNREACHABLE):
+            async with asyncio.timeout(REPLY_S):
+                for pool in self._pools:
+                    await pool.aclose()
+
+    async def _drop_if_lost(self, error: BaseException) -> bool:
+        is_lost = isinstance(error, LOST) or READ_ONLY in str(error)
+        if is_lost:
+            await self.drop_idle()
+        return is_lost
+
+
+class _Pool(BlockingConnectionPool):
+    async def drop_idle(self) -> None:
+        """Waits for nothing: the other side may be gone."""
+        idle, self._available_connections = self._available_connections, []
+        for connection in idle:
+            await connection.disconnect(nowait=True)
+
+
+class _Sentinels:
+    """Where the master is, by the first sentinel that answers; that one is asked first from then on."""
+
+    def __init__(self, addresses: list[tuple[str, int]], master_name: str) -> None:
+        self._master_name = master_name
+        self._clients = [
+            Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), decode_responses=True, protocol=2)
+            for host, port in addresses
+        ]
+
+    async def master_address(self) -> tuple[str, int]:
+        """Raises MasterNotFoundError when none of them knows one."""
+        for client in list(self._clients):
+            try:
+                async with asyncio.timeout(SENTINEL_S):
+                    found: Any = await client.sentinel_get_master_addr_by_name(self._master_name)
+            except UNREACHABLE:
+                continue
+            if found is not None:
+                self._clients.remove(client)
+                self._clients.insert(0, client)
+                host, port = found
+                return str(host), int(port)
+        raise MasterNotFoundError(f"no sentinel answers with the address of {self._master_name!r}")
+
+    async def aclose(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+class _SentinelPool(_Pool):
+    """Each new connection asks where the master is; connections to another one are dropped."""
+
+    # What SentinelManagedConnection asks of its pool.
+    is_master = True
+    check_connection = False
+
+    def __init__(self, sentinels: _Sentinels, **options: Any) -> None:
+        super().__init__(connection_class=SentinelManagedConnection, **options)
+        self.connection_kwargs["connection_pool"] = weakref.proxy(self)
+        self._sentinels = sentinels
+        self._address: tuple[str, int] | None = None
+
+    async def get_master_address(self) -> tuple[str, int]:
+        address = await self._sentinels.master_address()
+        if address != self._address:
+            self._address = address
+            await self.drop_idle()
+        return address
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._sentinels.aclose()
+
+
+def _pool(url: str) -> _Pool:
+    """No socket_timeout: redis-py would write under asyncio.wait_for, which can lose a cancellation on Python 3.11. The
+    deadline of every operation is `_in_time`'s."""
+    options: dict[str, Any] = {
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": None,
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": None,
+        "retry": Retry(NoBackoff(), 0),  # redis-py would repeat a reserve too
+        "decode_responses": False,
+        "protocol": 2,
+    }
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
+    parts = urlsplit(url)
+    if parts.scheme != "redis+sentinel":
+        pool: _Pool = _Pool.from_url(url, **options)
+        return pool
+    return _SentinelPool(_sentinels(parts), **options, **_sentinel_login(parts))
+
+
+def _sentinels(parts: SplitResult) -> _Sentinels:
+    master_name = unquote(parts.path.strip("/"))
+    if not master_name:
+        raise ValueError("a sentinel address ends with the master's name: redis+sentinel://host:26379/name")
+    addresses = []
+    for address in parts.netloc.rpartition("@")[2].split(","):
+        one = urlsplit(f"//{address}")
+        if not one.hostname:
+            raise ValueError(
+                "a sentinel address names its sentinels: redis+sentinel://host:26379,host2:26379/name"
+            )
+        addresses.append((one.hostname, one.port or SENTINEL_PORT))
+    return _Sentinels(addresses, master_name)
+
+
+def _sentinel_login(parts: SplitResult) -> dict[str, Any]:
+    """User, password and database of the master; sentinels themselves are asked without."""
+    query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    database = query.pop("db", "0")
+    if query or not database.isdecimal():
+        raise ValueError("the only option of a sentinel address is db, a number")
+    login: dict[str, Any] = {"db": int(database)}
+    if parts.username:
+        login["username"] = unquote(parts.username)
+    if parts.password:
+        login["password"] = unquote(parts.password)
+    return login
+
+
+async def _in_time(operation: Callable[[], Awaitable[Any]]) -> Any:
+    async with asyncio.timeout(REPLY_S):
+        return await operation()
+
+
+def _queue_error(error: BaseException) -> QueueFullError | QueueUnavailableError:
+    return QueueFullError() if OUT_OF_MEMORY in str(error) else QueueUnavailableError()

@@ -1,0 +1,176 @@
+"""The queue, described a second time and as simply as possible: what the property tests compare the real one with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from uuid import UUID
+
+from common.models import TYPE_SYNC, QueueEntry
+from common.queue.base import Acked, Cancelled, Capacity, Extension, Reservation
+
+
+class Place(Enum):
+    """Where a call stands."""
+
+    READY = auto()
+    DELAY = auto()
+    LEASE = auto()
+    DEAD = auto()
+
+
+@dataclass
+class ModelCall:
+    """One known call. ``is_over``: its delay or its lease has run out, and maintenance has not seen it yet."""
+
+    entry: QueueEntry
+    level: int
+    number: int
+    place: Place
+    deliveries: int = 0
+    token: int = 0
+    holder: UUID | None = None
+    is_flagged: bool = False
+    is_over: bool = False
+
+    @property
+    def is_sync(self) -> bool:
+        return self.level == 0
+
+    @property
+    def order(self) -> tuple[int, int, bytes]:
+        return self.level, self.number, self.entry.id.bytes
+
+
+@dataclass
+class QueueModel:
+    """Every operation answers what the real one must answer."""
+
+    max_calls: int
+    max_deliveries: int
+    calls: dict[UUID, ModelCall] = field(default_factory=dict)
+    sync_pushes: int = 0
+    is_paused: bool = False
+
+    def at(self, place: Place) -> list[ModelCall]:
+        return sorted(
+            (call for call in self.calls.values() if call.place is place), key=lambda call: call.order
+        )
+
+    def push(self, entries: Iterable[QueueEntry]) -> int | None:
+        """How many were new; None if they don't all fit."""
+        new: dict[UUID, QueueEntry] = {}
+        for entry in entries:
+            if entry.id not in self.calls:
+                new.setdefault(entry.id, entry)
+        if len(self.calls) + len(new) > self.max_calls:
+            return None
+        for entry in new.values():
+            level, number = 3 - entry.priority, entry.order_no
+            if entry.type == TYPE_SYNC:
+                level, number, self.sync_pushes = 0, self.sync_pushes, self.sync_pushes + 1
+            place = Place.DELAY if entry.delay_ms else Place.READY
+            self.calls[entry.id] = ModelCall(entry, level, number, place)
+        return len(new)
+
+    def maintain(self) -> None:
+        for call in [call for call in self.calls.values() if call.is_over]:
+            if call.place is Place.LEASE:
+                self._restore(call)
+            call.is_over = False
+            if call.place is Place.DELAY:
+                call.place = Place.READY
+
+    def reserve(self, capacity: Capacity, holder: UUID) -> list[UUID]:
+        """The ids in order; `lease` then notes the tokens that the real queue gave."""
+        self.maintain()
+        free = {True: capacity.sync_slots, False: capacity.async_slots}
+        slots, free_mb = capacity.slots, capacity.free_mb
+        taken: list[UUID] = []
+        for call in [] if self.is_paused else self.at(Place.READY):
+            memory_mb = call.entry.memory_mb
+            if free[call.is_sync] == 0 or memory_mb > capacity.total_mb:
+                continue
+            if slots == 0 or memory_mb > free_mb:
+                break
+            slots, free_mb = slots - 1, free_mb - memory_mb
+            free[call.is_sync] -= 1
+            call.place, call.holder, call.deliveries = Place.LEASE, holder, call.deliveries + 1
+            taken.append(call.entry.id)
+        return taken
+
+    def lease(self, reservations: Iterable[Reservation]) -> None:
+        for reservation in reservations:
+            self.calls[reservation.id].token = reservation.token
+
+    def ack(self, reservation: Reservation) -> Acked:
+        if reservation.id not in self.calls:
+            return Acked.UNKNOWN
+        if self._held(reservation) is None:
+            return Acked.NOT_RESERVED
+        del self.calls[reservation.id]
+        return Acked.ACKED
+
+    def extend(self, reservation: Reservation) -> Extension:
+        if reservation.id not in self.calls:
+            return Extension.UNKNOWN
+        if (call := self._held(reservation)) is None:
+            return Extension.LOST
+        call.is_over = False
+        return Extension.CANCEL_REQUESTED if call.is_flagged else Extension.HELD
+
+    def release(self, reservation: Reservation, delay_ms: int) -> bool:
+        if (call := self._held(reservation)) is None:
+            return False
+        call.deliveries -= 1
+        is_flagged = self._end_lease(call)
+        if is_flagged and not call.is_sync:
+            del self.calls[reservation.id]
+        elif is_flagged:
+            call.place = Place.DEAD
+        else:
+            call.place = Place.DELAY if delay_ms else Place.READY
+        return True
+
+    def release_incarnation(self, holder: UUID) -> int:
+        held = [call for call in self.at(Place.LEASE) if call.holder == holder]
+        for call in held:
+            self._restore(call)
+        return len(held)
+
+    def cancel(self, call_id: UUID) -> Cancelled:
+        call = self.calls.get(call_id)
+        if call is None or call.place is Place.DEAD:
+            return Cancelled.UNKNOWN
+        if call.place is Place.LEASE:
+            call.is_flagged = True
+            return Cancelled.REQUESTED
+        del self.calls[call_id]
+        return Cancelled.REMOVED
+
+    def bury(self, ids: Iterable[UUID]) -> None:
+        for call_id in ids:
+            if call_id in self.calls and self.calls[call_id].place is Place.DEAD:
+                del self.calls[call_id]
+
+    def lose_everything(self) -> list[QueueEntry]:
+        """Forget all; return what the store would push again: every unfinished async call."""
+        entries = [call.entry for call in self.calls.values() if not call.is_sync]
+        self.calls, self.sync_pushes, self.is_paused = {}, 0, False
+        return entries
+
+    def _held(self, reservation: Reservation) -> ModelCall | None:
+        call = self.calls.get(reservation.id)
+        return call if call and call.place is Place.LEASE and call.token == reservation.token else None
+
+    def _restore(self, call: ModelCall) -> None:
+        most = 1 if call.is_sync else self.max_deliveries
+        if self._end_lease(call) and not call.is_sync:
+            del self.calls[call.entry.id]
+        else:
+            call.place = Place.DEAD if call.deliveries >= most else Place.READY
+
+    @staticmethod
+    def _end_lease(call: ModelCall) -> bool:
+        was_flagged = call.is_flagged
+        call.token, call.holder, call.is_flagged, call.is_over = 0, None, False, False
+        return was_flagged

@@ -1,0 +1,133 @@
+"""Pause: nothing is handed out, nobody spins, and everything else goes on. And what waiting costs Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from common.queue.base import Acked, Capacity, Extension, Lane
+from common.queue.redis import RedisQueue
+from tests.conformance.queue.conftest import OpenQueue
+from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, room, sync_entry
+from tests.conformance.queue.test_wait import waiting, woken
+from tests.polling import eventually
+
+WATCH_S = 1.2
+BOTH = [Lane.SYNC, Lane.ASYNC]
+
+
+async def test_a_paused_queue_hands_out_nothing_and_does_all_else(
+    open_queue: OpenQueue, incarnation: UUID
+) -> None:
+    queue = open_queue()
+    await queue.push([entry(1), entry(2), sync_entry()])
+    [kept, *_] = (await queue.reserve(room(1), incarnation)).reservations
+    for _ in range(2):
+        await queue.pause()
+    assert (await queue.depth()).is_paused
+    assert ids(await queue.reserve(ROOMY, incarnation)) == []
+    assert await queue.push([entry(3, delay_ms=1)]) == 1
+    assert await queue.extend([kept]) == [Extension.HELD]
+    assert await queue.ack([kept]) == [Acked.ACKED]
+
+    async def promoted() -> bool:
+        await queue.maintain()
+        return (await queue.depth()).delayed == 0
+
+    await eventually(promoted)
+    assert is_conserved(await queue.depth())
+    for _ in range(2):
+        await queue.resume()
+    assert not (await queue.depth()).is_paused
+    assert len(ids(await queue.reserve(ROOMY, incarnation))) == 3
+
+
+async def test_nothing_arms_wake_tokens_while_paused(
+    queue: RedisQueue, admin: Redis, incarnation: UUID
+) -> None:
+    calls = [entry(order_no) for order_no in range(4)]
+    await queue.push([*calls, sync_entry()])
+    reserved = await queue.reserve(room(2, sync=0), incarnation)
+    await queue.pause()
+    await queue.release(reserved.reservations[:1])
+    await queue.release_incarnation(incarnation)
+    await queue.push([entry(9), sync_entry(), entry(10, delay_ms=1), entry(11, delay_ms=60_000)])
+    await eventually(queue.maintain)
+    await queue.reserve(ROOMY, incarnation)
+    assert await admin.exists(queue._keys.wake_sync, queue._keys.wake_async) == 0
+
+
+async def test_resume_wakes_as_many_waiters_as_there_are_calls(
+    queue: RedisQueue, open_queue: OpenQueue, admin: Redis
+) -> None:
+    await queue.pause()
+    await queue.push([entry(order_no) for order_no in range(4)])
+    async with waiting(admin, *(open_queue() for _ in range(4))) as tasks:
+        assert not any(task.done() for task in tasks)
+        await queue.resume()
+        await woken(tasks)
+
+
+async def test_resume_leaves_at_most_64_tokens_and_none_for_nothing(queue: RedisQueue, admin: Redis) -> None:
+    wake = queue._keys.wake_async
+    await queue.pause()
+    await queue.resume()
+    assert await admin.llen(wake) == 0
+    await queue.pause()
+    await queue.push([entry(order_no) for order_no in range(100)])
+    await queue.resume()
+    await queue.resume()
+    assert await admin.llen(wake) == 64
+
+
+async def work(queue: RedisQueue, capacity: Capacity, incarnation: UUID) -> None:
+    """A worker that finds nothing to do: it reserves, and waits as long as it was told to."""
+    while True:
+        reserved = await queue.reserve(capacity, incarnation)
+        assert ids(reserved) == []
+        await queue.wait(BOTH, 5 if reserved.next_ms is None else reserved.next_ms / 1000)
+
+
+@asynccontextmanager
+async def commands_counted(admin: Redis) -> AsyncIterator[dict[str, int]]:
+    """How often clients and scripts ran each command meanwhile, but for the counting itself."""
+    before, counted = await admin.info("commandstats"), dict[str, int]()
+    yield counted
+    for name, stats in (await admin.info("commandstats")).items():
+        if (calls := stats["calls"] - before.get(name, {"calls": 0})["calls"]) and name != "cmdstat_info":
+            counted[name.removeprefix("cmdstat_")] = calls
+
+
+@pytest.mark.parametrize("why", ["idle", "paused", "no room", "never fits", "delayed", "leased"])
+async def test_a_worker_with_nothing_to_do_sends_less_than_a_command_a_second(
+    own_queue: RedisQueue, own_admin: Redis, incarnation: UUID, why: str
+) -> None:
+    capacity = room(5, free_mb=10, total_mb=1000)
+    match why:
+        case "paused":
+            await own_queue.pause()
+            await own_queue.push([entry(1, memory_mb=1), sync_entry(memory_mb=1)])
+        case "no room":
+            await own_queue.push([entry(1, memory_mb=500), sync_entry(memory_mb=500)])
+        case "never fits":
+            await own_queue.push([entry(1, memory_mb=5000), sync_entry(memory_mb=5000)])
+        case "delayed":
+            await own_queue.push([entry(1, delay_ms=3_600_000)])
+        case "leased":
+            await own_queue.push([entry(1, memory_mb=1)])
+            await own_queue.reserve(capacity, incarnation)
+    workers = [asyncio.create_task(work(own_queue, capacity, incarnation)) for _ in range(3)]
+
+    async def all_blocked() -> bool:
+        return int((await own_admin.info("clients"))["blocked_clients"]) == len(workers)
+
+    await eventually(all_blocked)
+    async with commands_counted(own_admin) as counted:
+        await asyncio.sleep(WATCH_S)
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    assert sum(counted.values()) < len(workers), counted

@@ -166,7 +166,7 @@ class MessageQueue(Protocol):
         ...
 
     async def ack(self, reservations: Sequence[Reservation]) -> list[Acked]:
-        """Forget finished calls for good, those leased with these tokens; say for each what was found."""
+        """Forget finished calls for good, those leased with these tokens; say for each what was found just then."""
         ...
 
     async def delete(self, reservation: Reservation) -> None:

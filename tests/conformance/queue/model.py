@@ -102,13 +102,13 @@ class QueueModel:
         for reservation in reservations:
             self.calls[reservation.id].token = reservation.token
 
-    def ack(self, reservation: Reservation) -> Acked:
-        if reservation.id not in self.calls:
-            return Acked.UNKNOWN
-        if self._held(reservation) is None:
-            return Acked.NOT_RESERVED
-        del self.calls[reservation.id]
-        return Acked.ACKED
+    def ack(self, reservations: Iterable[Reservation]) -> list[Acked]:
+        """What was found when the ack began: an old reservation beside the current one is not_reserved."""
+        found = {reservation: self._find(reservation) for reservation in reservations}
+        for reservation, what in found.items():
+            if what is Acked.ACKED:
+                del self.calls[reservation.id]
+        return list(found.values())
 
     def extend(self, reservation: Reservation) -> Extension:
         if reservation.id not in self.calls:
@@ -157,6 +157,11 @@ class QueueModel:
         entries = [call.entry for call in self.calls.values() if not call.is_sync]
         self.calls, self.sync_pushes, self.is_paused = {}, 0, False
         return entries
+
+    def _find(self, reservation: Reservation) -> Acked:
+        if reservation.id not in self.calls:
+            return Acked.UNKNOWN
+        return Acked.NOT_RESERVED if self._held(reservation) is None else Acked.ACKED
 
     def _held(self, reservation: Reservation) -> ModelCall | None:
         call = self.calls.get(reservation.id)

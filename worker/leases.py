@@ -1,12 +1,13 @@
 """LeaseKeeper: keeps this worker's reservations alive, and ends the runs whose right to run is gone.
 
-One task extends all leases, three times in each lease. What it hears: held; a cancel was asked for; lost; or unknown,
-when the queue lost its data, and then the store knows whose call it is. A queue or a store that is away ends no run:
-whoever has the call by then is found out when the outcome is recorded.
+One task extends all leases, three times in each lease, and at once when a cancel is announced. What it hears: held; a
+cancel was asked for; lost; or unknown, when the queue lost its data, and then the store knows whose call it is. A queue
+or a store that is away ends no run: whoever has the call by then is found out when the outcome is recorded.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from common.errors import UnavailableError
 from common.queue.base import Extension, MessageQueue
@@ -31,14 +32,26 @@ class LeaseKeeper:
         self._runs = runs
         self._metrics = metrics
         self._interval_s = lease_s / EXTENSIONS_PER_LEASE
+        self._announced = asyncio.Event()
 
     async def run(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval_s)
-            try:
-                await self.extend()
-            except UnavailableError as error:
-                log.warning("leases not extended", slug=error.slug, runs=len(self._runs))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._interval_s):
+                        await self._announced.wait()
+                self._announced.clear()
+                try:
+                    await self.extend()
+                except UnavailableError as error:
+                    log.warning("leases not extended", slug=error.slug, runs=len(self._runs))
+
+    async def _listen(self) -> None:
+        """Announcements may be missed, so they decide nothing: they only bring the next extension forward."""
+        async for call_id in self._queue.cancellations():
+            if any(run.call.id == call_id for run in self._runs.all()):
+                self._announced.set()
 
     async def extend(self) -> None:
         """Extend every lease once, and pass a verdict on the runs whose lease is not what it was."""

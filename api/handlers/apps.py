@@ -1,13 +1,14 @@
 """/v1/apps: create, list, show, change, delete apps."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiohttp import web
 
-from api.keys import BODIES, ROUTES, STORE
+from api.keys import BODIES, QUEUE, ROUTES, STORE
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of
 from api.schemas import JSON_MAX_BYTES, app_json, decode_app, json_response
-from common.errors import AppsNameImmutableError
+from common.errors import AppsNameImmutableError, QueueUnavailableError
 from common.models import App, AppFilter
 from common.models.app import validate_config
 
@@ -50,8 +51,11 @@ async def update_app(request: web.Request) -> web.Response:
 
 async def delete_app(request: web.Request) -> web.Response:
     name = app_name_of(request)
-    await request.app[STORE].remove_app(name)
+    unfinished = await request.app[STORE].remove_app(name)
     request.app[ROUTES].forget(name)
+    # Without it what waits would be found to be gone when its turn comes, and what runs would run to its end.
+    with suppress(QueueUnavailableError):
+        await request.app[QUEUE].cancel(unfinished)
     return json_response({"message": "App deleted"})
 
 

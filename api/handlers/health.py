@@ -58,13 +58,17 @@ async def metrics(request: web.Request) -> web.Response:
     except (QueueUnavailableError, TimeoutError):
         ours.queue_ready.clear()
         ours.queue_calls.clear()
-        ours.queue_oldest_s.set(math.nan)
+        for gauge in (ours.queue_oldest_s, ours.queue_paused, ours.queue_unaccounted):
+            gauge.set(math.nan)
     return web.Response(body=ours.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _show(ours: Metrics, depth: Depth) -> None:
     for priority, count in enumerate(depth.ready):
         ours.queue_ready.labels(str(priority)).set(count)
+    ours.queue_ready.labels("sync").set(depth.ready_sync)
     for state in ("delayed", "due", "leased", "expired", "dead"):
         ours.queue_calls.labels(state).set(getattr(depth, state))
     ours.queue_oldest_s.set((depth.oldest_ready_ms or 0) / 1000)
+    ours.queue_paused.set(depth.is_paused)
+    ours.queue_unaccounted.set(depth.unaccounted)

@@ -13,6 +13,7 @@ async def get_depth(request: web.Request) -> web.Response:
         {
             "name": request.app[SETTINGS].queue_name,
             "ready": {str(priority): count for priority, count in enumerate(depth.ready)},
+            "ready_sync": depth.ready_sync,
             "delayed": depth.delayed,
             "due": depth.due,
             "leased": depth.leased,
@@ -20,6 +21,7 @@ async def get_depth(request: web.Request) -> web.Response:
             "dead": depth.dead,
             "calls": depth.calls,
             "oldest_ready_ms": depth.oldest_ready_ms,
+            "is_paused": depth.is_paused,
             "conserved": depth.is_conserved,
         }
     )

@@ -130,10 +130,15 @@ class Depth(Struct, frozen=True, kw_only=True):
     is_paused: bool
 
     @property
-    def is_conserved(self) -> bool:
-        """Whether every known call stands in exactly one place, as it must at every instant."""
+    def unaccounted(self) -> int:
+        """Known calls less those that stand somewhere: 0 at every instant, or something is broken."""
         standing = sum(self.ready) + self.ready_sync + self.delayed + self.leased + self.dead
-        return standing == self.calls
+        return self.calls - standing
+
+    @property
+    def is_conserved(self) -> bool:
+        """Whether every known call stands in exactly one place."""
+        return self.unaccounted == 0
 
 
 class MessageQueue(Protocol):

@@ -39,6 +39,14 @@ class Metrics:
         self.queue_oldest_s = Gauge(
             "millrace_queue_oldest_ready_seconds", "Age of the oldest ready call", registry=self.registry
         )
+        self.queue_paused = Gauge(
+            "millrace_queue_paused", "1 while the queue hands out nothing", registry=self.registry
+        )
+        self.queue_unaccounted = Gauge(
+            "millrace_queue_unaccounted",
+            "Conservation: known calls less those that stand in some state; always 0",
+            registry=self.registry,
+        )
         self.finished = Counter(
             "millrace_calls_finished",
             "Calls that ended",

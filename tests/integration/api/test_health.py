@@ -21,12 +21,14 @@ async def test_the_depth_is_exact(api: ServedApi) -> None:
     assert depth == {
         "name": api.settings.queue_name,
         "ready": {"0": 1, "1": 0, "2": 2},
+        "ready_sync": 0,
         "delayed": 1,
         "due": 0,
         "leased": 0,
         "expired": 0,
         "dead": 0,
         "calls": 4,
+        "is_paused": False,
         "conserved": True,
     }
     await api.claim()

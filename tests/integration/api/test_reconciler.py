@@ -1,5 +1,7 @@
 """What Redis lost comes back by itself, in order; what the queue gave up on is settled."""
 
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +40,25 @@ async def test_flushall_costs_one_interval_and_no_call(
         assert (await api.get(f"/v1/apps/app/calls/{delayed[0]}")).json["call"]["status"] == "delayed"
 
 
+async def test_what_a_killed_redis_had_not_yet_written_comes_back(
+    settings: Settings, own_redis: LocalRedis
+) -> None:
+    """With appendfsync everysec a second of pushes may be gone; here all that was written is gone as well."""
+    async with ServedApi(replace(settings, redis_url=own_redis.url, reconcile_interval_s=0.5)) as api:
+        path = await api.create_route()
+        call_ids = [await api.submit(path) for _ in range(20)]
+        os.kill(own_redis.child.pid, signal.SIGKILL)
+        await own_redis.child.wait()
+        (own_redis.directory / "data" / "appendonly.aof").unlink()
+        await own_redis.start()
+
+        async def is_whole() -> bool:
+            return bool((await api.get("/v1/queue")).json.get("calls") == 20)
+
+        await eventually(is_whole, timeout_s=20)
+        assert [str(one.call.id) for one in await api.claim()] == call_ids
+
+
 async def test_a_start_brings_back_everything_that_is_unfinished(settings: Settings) -> None:
     async with ServedApi(settings) as api:
         path = await api.create_route()
@@ -60,6 +81,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 async def stored(api: ServedApi, count: int, age: timedelta) -> list[QueueEntry]:
     """Calls that were stored and, for whatever reason, never pushed."""
     created_at = datetime.now(UTC) - age
+    if (await api.get("/v1/apps/app")).status == 404:
+        await api.create_route()
     return await api.store.insert_calls(
         [
             Call(id=new_id(), app_name="app", path="/p", type="async", memory=1, created_at=created_at)

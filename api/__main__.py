@@ -28,7 +28,9 @@ def main() -> int:
 
 
 def _say(error: Exception, exit_code: int) -> int:
-    cause = f" ({error.__cause__})" if isinstance(error, MillraceError) and error.__cause__ else ""
+    # The text of a SettingsError says what was wrong already.
+    has_more = isinstance(error, MillraceError) and not isinstance(error, SettingsError) and error.__cause__
+    cause = f" ({error.__cause__})" if has_more else ""
     sys.stderr.write(f"millrace api: {error}{cause}\n")
     return exit_code
 

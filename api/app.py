@@ -1,6 +1,7 @@
 """The api process put together: the only place where its parts are made and joined. They close in reverse order."""
 
 import asyncio
+import errno
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +21,7 @@ from api.pusher import Pusher
 from api.reconciler import Reconciler
 from api.route_cache import RouteCache
 from api.urls import add_urls
-from common.errors import UnavailableError
+from common.errors import SettingsError, UnavailableError
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from common.store.postgres import PostgresStore
@@ -68,7 +69,8 @@ def create_runner(app: web.Application) -> web.AppRunner:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
-    Raises FatalError, UnavailableError when a server stays away at the start, OSError when the port can't be had.
+    Raises UnavailableError when a server stays away at the start, FatalError for what else makes serving pointless:
+    among it SettingsError for a host or port that can't be had.
     """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,7 +93,15 @@ async def serve(settings: Settings) -> None:
 
 async def _start(runner: web.AppRunner, settings: Settings) -> None:
     await runner.setup()
-    await web.TCPSite(runner, settings.host, settings.port).start()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        variable = "MILLRACE_PORT" if is_port else "MILLRACE_HOST"
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsError(
+            f"{variable}: can't listen on {where}: {error.strerror}", field=variable
+        ) from error
     _log.info("listening", host=settings.host, port=settings.port)
 
 

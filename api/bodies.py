@@ -31,7 +31,7 @@ class BodyBudget:
         that breaks off or breaks the framing, and APIError 408 for one that takes longer than BODY_READ_S.
         """
         if (request.content_length or 0) > limit_bytes:
-            raise BodyTooLargeError
+            raise _too_large(limit_bytes)
         body = bytearray()
         try:
             try:
@@ -47,10 +47,14 @@ class BodyBudget:
 
     def _take(self, more_bytes: int, had_bytes: int, limit_bytes: int) -> None:
         if had_bytes + more_bytes > limit_bytes:
-            raise BodyTooLargeError
+            raise _too_large(limit_bytes)
         if self.held_bytes + more_bytes > self._max_bytes:
             raise CallTimeoutServerBusyError
         self.held_bytes += more_bytes
+
+
+def _too_large(limit_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"{BodyTooLargeError.default_message}: the limit is {limit_bytes} bytes")
 
 
 def _broken(error: Exception) -> Exception:

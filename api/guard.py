@@ -28,8 +28,7 @@ def require_loopback(settings: Settings) -> None:
         is_loopback = False
     if not is_loopback:
         raise SettingsError(
-            f"MILLRACE_HOST: {settings.host!r} is no loopback address, and without tokens nothing else is served",
-            field="MILLRACE_HOST",
+            "MILLRACE_HOST: only loopback addresses are served for now", field="MILLRACE_HOST"
         )
 
 

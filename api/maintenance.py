@@ -1,7 +1,8 @@
 """Maintenance: what keeps the queue right while nobody asks. Every api process does it; twice is harmless.
 
-Three steps, each in a task of its own: the queue's own upkeep, settling calls that the queue gave up on, and the
-reconciler. None of them may end: while a server is away they say so once and try again, more and more slowly.
+Four steps, each in a task of its own: the queue's own upkeep, settling calls that the queue gave up on, forgetting
+workers that died long ago, and the reconciler. None of them may end: while a server is away they say so once and try
+again, more and more slowly.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from common.telemetry.logs import get_logger
 UPKEEP_PAUSE_MAX_S = 5.0
 DEAD_PAUSE_S = 2.0
 DEAD_CALLS = 100
+PRUNE_PAUSE_S = 3600.0
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0
 
@@ -26,7 +28,7 @@ _log = get_logger("maintenance")
 
 
 class Maintenance:
-    """Owns the three tasks, from start to aclose."""
+    """Owns the tasks, from start to aclose."""
 
     def __init__(self, store: Datastore, queue: MessageQueue, reconciler: Reconciler) -> None:
         self._store = store
@@ -39,6 +41,7 @@ class Maintenance:
         steps: dict[str, Step] = {
             "queue upkeep": self._keep_up,
             "settling dead calls": self._settle_dead,
+            "forgetting dead workers": self._prune_workers,
             "reconciling": self._reconciler.run_round,
         }
         self._tasks = [asyncio.create_task(_repeat(what, step), name=what) for what, step in steps.items()]
@@ -61,6 +64,10 @@ class Maintenance:
             await self._queue.bury(ids)
             _log.warning("calls were given up", calls=[str(call_id) for call_id in ids])
         return 0 if len(ids) == DEAD_CALLS else DEAD_PAUSE_S
+
+    async def _prune_workers(self) -> float:
+        await self._store.prune_workers()
+        return PRUNE_PAUSE_S
 
 
 async def _repeat(what: str, step: Step) -> None:

@@ -22,4 +22,5 @@ class Outage:
         """Note a success; only the one that ends an outage is logged."""
         if self.is_on:
             self.is_on = False
-            _log.info(f"{self._what}: works again")
+            # As loud as the failure: who was shown that must be shown this.
+            _log.warning(f"{self._what}: works again")

@@ -126,9 +126,7 @@ class Executor:
             log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=_cause(error))
             never_ran = not run.may_have_run and not await self._is_own_trouble(error)
             if isinstance(error, FailedForNowError) and not never_ran and self._is_last_attempt(run):
-                return refused(
-                    error
-                )  # given back it would end as too many attempts: the reason would be lost
+                return refused(error)  # given back, it would be too many attempts: the reason would be lost
             return _given_back(run, give_back_attempt=never_ran)
         except Exception:  # the outermost guard: one call's bug must not end the others
             log.exception("call failed in the worker", call_id=run.call.id)

@@ -25,21 +25,32 @@ _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 async def invoke(request: web.Request) -> web.Response:
     try:
-        found = await request.app[ROUTES].get(app_name_of(request), route_path_of(request))
+        found = await _find(request)
         call_id = new_id()
         request[ANSWER_HEADERS] = answer_headers(call_id, found.route.headers)
-        if found.route.type != TYPE_ASYNC:
-            raise SyncNotBuiltError
-        await _submit(request, found, call_id)
+        _require_async(found)
+        await _submit(request, call_id)
     except MillraceError as error:
         request.app[METRICS].refused.labels(error.slug).inc()
         raise
     return json_response({"call_id": call_id}, status=202)
 
 
-async def _submit(request: web.Request, found: FoundRoute, call_id: UUID) -> None:
+async def _find(request: web.Request) -> FoundRoute:
+    return await request.app[ROUTES].get(app_name_of(request), route_path_of(request))
+
+
+def _require_async(found: FoundRoute) -> None:
+    if found.route.type != TYPE_ASYNC:
+        raise SyncNotBuiltError
+
+
+async def _submit(request: web.Request, call_id: UUID) -> None:
     settings, admission = request.app[SETTINGS], request.app[ADMISSION]
     async with request.app[BODIES].body(request, settings.body_max_bytes) as payload:
+        # A body may take minutes, and the route may be another one by then, or gone.
+        found = await _find(request)
+        _require_async(found)
         call = _call(request, found, call_id, payload)
         await admission.admit()
         try:
@@ -77,6 +88,8 @@ def _call(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes
 def _integer_of(request: web.Request, name: str, largest: int, invalid: type[MillraceError]) -> int:
     """The header as a plain decimal number, 0 without one. Raises *invalid* for another spelling or a larger number."""
     values = request.headers.getall(name, ["0"])
-    if len(values) != 1 or not _INTEGER.fullmatch(values[0]) or int(values[0]) > largest:
+    if len(values) != 1 or not _INTEGER.fullmatch(values[0]):
+        raise invalid(f"{name} is not a number in 0..{largest}", field=name)
+    if int(values[0]) > largest:
         raise invalid(field=name)
     return int(values[0])

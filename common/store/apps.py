@@ -61,7 +61,8 @@ class Apps(OnDatabase):
         async with self._database.transaction() as connection:
             if await connection.fetchrow(query("remove_app"), name) is None:
                 raise AppsNotFoundError
-            rows = await connection.fetch(query("remove_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
+            rows = await connection.fetch(query("lock_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
+            await connection.execute(query("remove_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
         return [row["id"] for row in rows]
 
 

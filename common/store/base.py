@@ -131,7 +131,8 @@ class Datastore(LogStore, Protocol):
     async def insert_calls(self, calls: Sequence[Call]) -> list[QueueEntry]:
         """Store calls with payload and headers in one transaction; their places follow the list's order.
 
-        All are stored when it returns, or none. Raises CallsAlreadyExistError if an id is taken.
+        All are stored when it returns, or none. Raises CallsAlreadyExistError if an id is taken, AppsNotFoundError if
+        an app is gone; none of them can be removed before the calls are stored.
         """
         ...
 
@@ -215,6 +216,10 @@ class Datastore(LogStore, Protocol):
 
     async def remove_worker(self, incarnation: UUID) -> None:
         """Forget an incarnation that ended; an unknown one is fine."""
+        ...
+
+    async def prune_workers(self) -> None:
+        """Forget incarnations that died without saying so: no heartbeat for a day, and no running call names them."""
         ...
 
     async def live_incarnations(self) -> set[UUID]:

@@ -12,6 +12,7 @@ import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from common.errors import (
+    AppsNotFoundError,
     CallNotFoundError,
     CallResultNotFoundError,
     CallsAlreadyExistError,
@@ -58,6 +59,8 @@ class Calls(OnDatabase):
                 rows = await connection.fetch(query("insert_calls"), *columns)
             except UniqueViolationError as error:
                 raise CallsAlreadyExistError from error
+        if not rows:
+            raise AppsNotFoundError
         return [QueueEntry(**row) for row in rows]
 
     async def update_call(self, old: Call, new: Call) -> None:

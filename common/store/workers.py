@@ -21,6 +21,10 @@ class Workers(OnDatabase):
         async with self._database.connection() as connection:
             await connection.execute(query("remove_worker"), incarnation)
 
+    async def prune_workers(self) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("prune_workers"))
+
     async def live_incarnations(self) -> set[UUID]:
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("live_incarnations"), self._settings.heartbeat_stale_s)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.polling import eventually
+from tests.shell_image import SHELL_IMAGE
 
 FINAL = {"success", "error", "cancelled"}
 
@@ -188,6 +189,3 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-SHELL_IMAGE = "millrace-test/shell:latest"

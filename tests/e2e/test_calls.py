@@ -59,7 +59,9 @@ async def test_memory_hog_is_killed(system: System) -> None:
 
 
 async def test_missing_image_has_its_own_detail_and_is_not_tried_for_ever(system: System) -> None:
-    await system.start_worker(max_attempts=2)  # where the registry can't be reached, nobody knows that it is missing
+    await system.start_worker(
+        max_attempts=2
+    )  # where the registry can't be reached, nobody knows that it is missing
     route = await system.create_route("", image="millrace-test/no-such-image:1")
     call_id = await system.submit(route)
     (call,) = await system.finished([call_id])
@@ -111,6 +113,18 @@ async def test_higher_priority_overtakes_queued_lower_ones(system: System) -> No
     started = sorted(calls, key=lambda call: call["started_at"])
     expected = [call_ids[place] for place in (3, 5, 1, 4, 0, 2)]
     assert [call["id"] for call in started] == expected
+
+
+async def test_deleting_an_app_ends_what_runs_at_once(system: System) -> None:
+    await system.start_worker()
+    call_id = await system.submit(await system.create_route("sleep 60"))
+    await system.running(call_id)
+    async with system._http.delete("/v1/apps/e2e") as reply:
+        assert reply.status == 200
+    await no_containers(
+        f"millrace.call={call_id}", timeout_s=8
+    )  # the lease would be extended only after 10 s
+    assert (await system.depth())["calls"] == 0
 
 
 async def test_status_log_and_result_before_the_end(system: System) -> None:

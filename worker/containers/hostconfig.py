@@ -1,8 +1,9 @@
 """How every function container is made: an allow-list of options with constant or typed values.
 
-Safe by default: no capabilities, no new privileges, a read-only root with a sized tmpfs on /tmp, no swap, limits on
-memory, processes and files, no log kept by the engine. Nothing from a request, a route or an image is merged in: what
-is not written here can't be set. The image keeps its own user, command, working directory and environment.
+Safe by default: no capabilities, no new privileges, a read-only root (and with it the image's volumes) with a sized
+tmpfs on /tmp, no swap, limits on memory, processes and files, no log kept by the engine. Nothing from a request, a
+route or an image is merged in, but the paths of an image's volumes, to make them read-only: what is not written here
+can't be set. The image keeps its own user, command, working directory and environment.
 """
 
 from typing import Any
@@ -17,7 +18,10 @@ ENGINE_MIN_MEMORY_MB = 6  # the engine refuses less; a route may ask for it
 NOFILE_LIMIT = 1024
 OOM_SCORE_ADJ = 500  # the kernel shall take a function before it takes the worker
 HOSTNAME = "function"  # the machine's own name is nobody's business
+TMP = "/tmp"  # noqa: S108 - the container's own
 _MB = 1024 * 1024
+# The engine's own list, which naming any path replaces.
+_READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 class ContainerLimits(Struct, frozen=True, kw_only=True):
@@ -41,7 +45,8 @@ def container_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, 
         "OpenStdin": True,
         "StdinOnce": True,
         "Tty": False,
-        # A function that ends in good order on TERM would pass for one that had finished its work.
+        # A function that ends in good order on TERM would pass for one that had finished its work. Killed, it shows:
+        # signalled, exit code 137. Whether it killed itself can't be told from that, so it is no reason to try again.
         "StopSignal": "SIGKILL",
         "StopTimeout": 1,
         "Healthcheck": {"Test": ["NONE"]},
@@ -50,13 +55,14 @@ def container_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, 
 
 
 def host_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
-    """The container's sandbox. Masked and read-only paths are left to the engine: naming none would unmask them all."""
+    """The container's sandbox. Masked paths are left to the engine: naming none would unmask them all."""
     memory_bytes = max(spec.memory_mb, ENGINE_MIN_MEMORY_MB) * _MB
     return {
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
         "ReadonlyRootfs": not spec.writable_root,
-        "Tmpfs": _tmpfs(spec, limits),
+        "Mounts": [_tmp(limits)],
+        **_volumes(spec),
         "Memory": memory_bytes,
         "MemorySwap": memory_bytes,
         "PidsLimit": limits.pids_limit,
@@ -73,10 +79,29 @@ def host_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
     }
 
 
-def _tmpfs(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, str]:
-    """The temporary directory, and a cover for each volume that the image declares: a real one could fill the disk.
+def _tmp(limits: ContainerLimits) -> dict[str, Any]:
+    """A tmpfs of our own size that every user may write to, as an anonymous volume: removed with the container.
 
-    What the image holds under such a path is hidden. Pages of a tmpfs count as the container's memory.
+    Not the engine's own kind of tmpfs: some runtimes give that the mode of the image's /tmp, whatever is asked for, and
+    then only root may be able to write there. Its pages count as the container's memory all the same.
     """
-    options = f"rw,nosuid,nodev,size={limits.tmpfs_mb}m,mode=1777"
-    return dict.fromkeys(("/tmp", *spec.image.volumes), options)  # noqa: S108 - the container's own
+    options = f"nosuid,nodev,noexec,size={limits.tmpfs_mb}m,mode=1777"
+    driver = {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs", "o": options}}
+    return {
+        "Type": "volume",
+        "Target": TMP,
+        "VolumeOptions": {"NoCopy": True, "DriverConfig": driver},
+    }
+
+
+def _volumes(spec: ContainerSpec) -> dict[str, Any]:
+    """What is to be said of the volumes that the image declares.
+
+    The engine makes an anonymous one of each by itself, with what the image holds there and whose it is. Such a volume
+    has no size: one could fill the disk. So it is as read-only as the root is. Naming it as a mount could not say that:
+    the engine knows no read-only anonymous volumes.
+    """
+    volumes = [path for path in spec.image.volumes if path.rstrip("/") != TMP]
+    if spec.writable_root or not volumes:
+        return {}
+    return {"ReadonlyPaths": [*_READ_ONLY_PATHS, *volumes]}

@@ -37,17 +37,21 @@ RETURNING name, config, created_at, updated_at
 -- Its routes go with it.
 DELETE FROM apps WHERE name = $1 RETURNING name
 
--- name: remove_calls_of_app
--- With all that belongs to them; the ids of those that had not ended come back. A run under way owns nothing any more.
-WITH gone AS (
+-- name: lock_calls_of_app
+-- The ids of those that had not ended. A statement of its own: only the next one sees what a settle left that had to
+-- be waited for here.
+WITH locked AS (
     SELECT id, status FROM calls WHERE app_name = $1 ORDER BY id FOR UPDATE
-), removed AS (
-    DELETE FROM calls USING gone WHERE calls.id = gone.id
-), inputs AS (
-    DELETE FROM call_inputs USING gone WHERE call_id = gone.id
-), results AS (
-    DELETE FROM call_results USING gone WHERE call_id = gone.id
-), logs AS (
-    DELETE FROM call_logs USING gone WHERE call_id = gone.id
 )
-SELECT id FROM gone WHERE status IN ('delayed', 'queued', 'running')
+SELECT id FROM locked WHERE status IN ('delayed', 'queued', 'running')
+
+-- name: remove_calls_of_app
+-- With all that belongs to them. A run under way owns nothing any more.
+WITH removed AS (
+    DELETE FROM calls WHERE app_name = $1 RETURNING id
+), inputs AS (
+    DELETE FROM call_inputs USING removed WHERE call_id = removed.id
+), results AS (
+    DELETE FROM call_results USING removed WHERE call_id = removed.id
+)
+DELETE FROM call_logs USING removed WHERE call_id = removed.id

@@ -2,6 +2,7 @@
 
 -- name: insert_calls
 -- One statement, so all or none. The places of the queue follow the list: the identity is drawn in the order of ord.
+-- Whoever removes one of the apps waits for this, or was first: then nothing is stored and no row comes back.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -11,6 +12,12 @@ WITH given AS (
         id, app_name, path, type, priority, delay_s, memory_mb, route_revision,
         created_at, method, url, headers, payload, ord
     )
+), present AS (
+    SELECT name FROM apps WHERE name IN (SELECT app_name FROM given) ORDER BY name FOR KEY SHARE
+), accepted AS (
+    SELECT *
+    FROM given
+    WHERE (SELECT count(*) FROM present) = (SELECT count(DISTINCT app_name) FROM given)
 ), stored AS (
     INSERT INTO calls (
         id, app_name, path, type, priority, delay_s, memory_mb, route_revision, created_at, status, due_at
@@ -19,12 +26,12 @@ WITH given AS (
         id, app_name, path, type, priority, delay_s, memory_mb, route_revision, coalesce(created_at, now()),
         CASE WHEN delay_s > 0 THEN 'delayed' ELSE 'queued' END,
         CASE WHEN delay_s > 0 THEN now() + make_interval(secs => delay_s) END
-    FROM given
+    FROM accepted
     ORDER BY ord
     RETURNING id, order_no, priority, delay_s, memory_mb
 ), inputs AS (
     INSERT INTO call_inputs (call_id, method, url, headers, payload)
-    SELECT id, method, url, headers, payload FROM given
+    SELECT id, method, url, headers, payload FROM accepted
 )
 SELECT id, order_no, priority, delay_s::bigint * 1000 AS delay_ms, memory_mb FROM stored ORDER BY order_no
 

@@ -15,6 +15,20 @@ UPDATE workers SET heartbeat_at = now() WHERE incarnation = $1
 -- name: remove_worker
 DELETE FROM workers WHERE incarnation = $1
 
+-- name: prune_workers
+-- One that a running call still names stays: whoever looks at that call can see who had it.
+WITH stale AS (
+    SELECT incarnation
+    FROM workers
+    WHERE heartbeat_at < now() - interval '1 day'
+        AND NOT EXISTS (
+            SELECT FROM calls WHERE calls.incarnation = workers.incarnation AND status = 'running'
+        )
+    ORDER BY incarnation
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM workers USING stale WHERE workers.incarnation = stale.incarnation
+
 -- name: live_incarnations
 SELECT incarnation FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)
 

@@ -1,12 +1,14 @@
 """Apps, routes and calls as the store's tests use them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from common.errors import AppsAlreadyExistsError
 from common.models import (
     App,
     Call,
@@ -77,7 +79,10 @@ def an_outcome(status: CallStatus = CallStatus.SUCCESS, **fields: Any) -> Outcom
 
 
 async def submit(store: PostgresStore, *calls: Call) -> list[QueueEntry]:
-    """Store *calls* as the api does, their revision first."""
+    """Store *calls* as the api does, their apps and their revision first."""
+    for name in {call.app_name for call in calls}:
+        with suppress(AppsAlreadyExistsError):
+            await store.insert_app(App(name=name))
     await store.insert_revision(REVISION)
     return await store.insert_calls(calls)
 

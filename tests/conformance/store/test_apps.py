@@ -6,7 +6,7 @@ import pytest
 from common import errors
 from common.models import App, AppFilter, CallFilter, CallStatus
 from common.store.postgres import PostgresStore
-from tests.conformance.store.samples import APP, NOW, ROUTE, a_call, claim, settle, submit
+from tests.conformance.store.samples import APP, NOW, ROUTE, a_call, claim, settle, submit, until_blocked
 
 
 async def test_an_app_comes_back_as_it_was_stored(store: PostgresStore) -> None:
@@ -126,9 +126,54 @@ async def test_removing_an_app_takes_its_calls_along_and_all_that_they_left(
     assert (await store.get_call("other", other.id)).status is CallStatus.QUEUED
 
 
-async def test_a_failed_removal_removes_nothing(store: PostgresStore) -> None:
-    call = a_call(app_name="gone")
+async def test_removing_an_app_takes_along_what_a_settle_under_way_left(
+    store: PostgresStore, app: App
+) -> None:
+    call = a_call()
     await submit(store, call)
+    async with store.get_database().acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("UPDATE calls SET status = 'success'")
+            await connection.execute("INSERT INTO call_results VALUES ($1, 'out')", call.id)
+            await connection.execute("INSERT INTO call_logs VALUES ($1, 'app', 'log')", call.id)
+            removal = asyncio.create_task(store.remove_app(app.name))
+            await until_blocked(store, 1)
+        assert await removal == []
+        for table in ("calls", "call_inputs", "call_results", "call_logs"):
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608
+
+
+async def test_no_call_of_an_app_that_is_gone_is_stored_nor_any_other_of_its_batch(
+    store: PostgresStore, app: App
+) -> None:
     with pytest.raises(errors.AppsNotFoundError):
-        await store.remove_app("gone")
-    assert (await store.get_call("gone", call.id)).status is CallStatus.QUEUED
+        await store.insert_calls([a_call(), a_call(app_name="gone")])
+    assert await store.get_calls() == []
+    async with store.get_database().acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM call_inputs") == 0
+
+
+async def test_a_call_that_waits_for_the_removal_of_its_app_is_refused(
+    store: PostgresStore, app: App
+) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        await connection.execute("DELETE FROM apps")
+        insertion = asyncio.create_task(store.insert_call(a_call()))
+        await until_blocked(store, 1)
+    with pytest.raises(errors.AppsNotFoundError):
+        await insertion
+
+
+async def test_a_removal_takes_along_the_calls_that_were_being_stored(store: PostgresStore, app: App) -> None:
+    for _ in range(5):
+        calls = [a_call() for _ in range(20)]
+        answers = await asyncio.gather(
+            *(store.insert_call(call) for call in calls[:10]),
+            store.remove_app(app.name),
+            *(store.insert_call(call) for call in calls[10:]),
+            return_exceptions=True,
+        )
+        failures = {type(answer) for answer in answers if isinstance(answer, Exception)}
+        assert failures <= {errors.AppsNotFoundError}
+        assert await store.get_calls() == []
+        await store.insert_app(APP)

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from common import errors
-from common.models import Call, CallFilter, CallStatus, QueueEntry, Reason, new_id
+from common.models import App, Call, CallFilter, CallStatus, QueueEntry, Reason, new_id
 from common.store.postgres import PostgresStore
 from tests.conformance.store.samples import (
     EVERY_BYTE,
@@ -63,7 +63,7 @@ async def test_no_calls_are_no_work(store: PostgresStore) -> None:
     assert await store.get_calls(CallFilter(app_name="unknown")) == []
 
 
-async def test_places_follow_the_list_also_among_concurrent_batches(store: PostgresStore) -> None:
+async def test_places_follow_the_list_also_among_concurrent_batches(store: PostgresStore, app: App) -> None:
     batches = [[a_call(priority=number % 3) for number in range(60)] for _ in range(6)]
     for batch in batches:
         batch.sort(key=lambda call: call.id.int % 1000)

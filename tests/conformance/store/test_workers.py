@@ -3,6 +3,7 @@ import asyncio
 from common.models import new_id
 from common.settings import Settings
 from common.store.postgres import PostgresStore
+from tests.conformance.store.samples import a_call, claim, submit
 
 
 async def test_an_incarnation_lives_from_its_registration_to_its_removal(store: PostgresStore) -> None:
@@ -32,6 +33,26 @@ async def test_an_incarnation_without_a_fresh_heartbeat_is_not_live(store: Postg
 async def test_a_heartbeat_of_an_unknown_incarnation_makes_none(store: PostgresStore) -> None:
     await store.heartbeat(new_id())
     assert await store.live_incarnations() == set()
+
+
+async def test_incarnations_that_died_long_ago_are_forgotten_unless_a_running_call_names_them(
+    store: PostgresStore,
+) -> None:
+    dead, named, lately = new_id(), new_id(), new_id()
+    for incarnation in (dead, named, lately):
+        await store.register_worker(incarnation, "host", 4, 2048)
+    call = a_call()
+    await submit(store, call)
+    await claim(store, call, 1, named)
+    async with store.get_database().acquire() as connection:
+        await connection.execute("UPDATE workers SET heartbeat_at = now() - interval '25 h'")
+        await connection.execute(
+            "UPDATE workers SET heartbeat_at = now() - interval '23 h' WHERE incarnation = $1", lately
+        )
+        await store.prune_workers()
+        await store.prune_workers()
+        kept = {row["incarnation"] for row in await connection.fetch("SELECT incarnation FROM workers")}
+    assert kept == {named, lately}
 
 
 async def test_how_stale_is_too_stale_is_a_setting(store: PostgresStore, database_url: str) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from api.invocation import BATCH_MAX_CALLS
 from api.keys import ROUTES, SUBMITTER
-from common.errors import CallsAlreadyExistError
+from common.errors import AppsNotFoundError, CallsAlreadyExistError
 from common.models import Call, new_id
 from tests.integration.api.served import ServedApi
 from tests.polling import eventually
@@ -47,6 +47,7 @@ async def test_a_hundred_calls_at_once_are_a_hundred_rows_in_the_order_of_their_
 
 
 async def test_calls_that_wait_for_a_commit_share_the_next_in_their_order(api: ServedApi) -> None:
+    await api.create_route()
     submitter = api.app[SUBMITTER]
     calls = [a_call() for _ in range(BATCH_MAX_CALLS + 10)]
     async with locked(api, "calls"):
@@ -64,6 +65,7 @@ async def test_calls_that_wait_for_a_commit_share_the_next_in_their_order(api: S
 
 
 async def test_a_batch_is_bounded_in_bytes(api: ServedApi) -> None:
+    await api.create_route()
     submitter = api.app[SUBMITTER]
     calls = [a_call(b"x" * 3 * 1024 * 1024) for _ in range(6)]
     async with locked(api, "calls"):
@@ -77,9 +79,11 @@ async def test_a_batch_is_bounded_in_bytes(api: ServedApi) -> None:
 
 
 async def test_a_bad_call_fails_alone(api: ServedApi) -> None:
+    await api.create_route()
     submitter = api.app[SUBMITTER]
-    calls = [a_call() for _ in range(5)]
+    calls = [a_call() for _ in range(6)]
     calls[2] = replace(calls[2], memory=2**40)
+    calls[5] = replace(calls[5], app_name="gone")
     calls[3] = replace(calls[3], id=calls[0].id)
     async with locked(api, "calls"):
         first = asyncio.create_task(submitter.submit_async(a_call()))
@@ -91,10 +95,12 @@ async def test_a_bad_call_fails_alone(api: ServedApi) -> None:
     assert [answers[0], answers[1], answers[4]] == [None] * 3
     assert isinstance(answers[2], Exception)
     assert isinstance(answers[3], CallsAlreadyExistError)
+    assert isinstance(answers[5], AppsNotFoundError)
     assert await api.rows() == 4
 
 
 async def test_a_client_that_goes_away_fails_nobody_else(api: ServedApi) -> None:
+    await api.create_route()
     submitter = api.app[SUBMITTER]
     calls = [a_call() for _ in range(4)]
     async with locked(api, "calls"):
@@ -112,6 +118,7 @@ async def test_a_client_that_goes_away_fails_nobody_else(api: ServedApi) -> None
 
 
 async def test_the_end_of_the_process_commits_and_pushes_what_waits(api: ServedApi) -> None:
+    await api.create_route()
     submitter = api.app[SUBMITTER]
     tasks = [asyncio.create_task(submitter.submit_async(a_call())) for _ in range(300)]
     await asyncio.sleep(0)

@@ -136,6 +136,10 @@ async def test_a_bad_priority_or_delay_names_its_header(
     for value in values:
         answer = await api.ask("POST", path, headers={header: value})
         assert (answer.status, answer.json["error"]["fields"]) == (400, header), value
+        is_small_number = len(value) <= 10 and value.isascii() and value.isdigit()
+        expected = "out of range" if is_small_number else "is not a number in 0..2"
+        assert answer.message.startswith(f"{header} ")
+        assert expected in answer.message, value
         assert answer.headers["Fn_call_id"]
     twice = b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s: 1\r\n%s: 1\r\nConnection: close\r\n\r\n"
     status, _ = await api.raw(twice % (path.encode(), header.encode(), header.encode()))
@@ -157,7 +161,7 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not(small_api: Serve
 
     for body in (b"x" * 1001, chunks()):
         answer = await api.ask("POST", path, data=body)
-        assert refused(answer, 413, "Request body too large")
+        assert refused(answer, 413, "Request body too large: the limit is 1000 bytes")
         assert answer.headers["Fn_call_id"]
     # What is merely declared makes no room: this is refused at once, not after ten terabytes.
     declared = (
@@ -234,6 +238,28 @@ async def test_headers_that_are_no_utf8_reach_the_function_as_latin1(api: Served
     assert (await api.raw(request % path.encode()))[0] == 202
     (claimed,) = await api.claim()
     assert claimed.call.headers["X-Name"] == ["Jörg"]
+
+
+async def test_what_changes_while_the_body_arrives_counts(api: ServedApi) -> None:
+    path = await api.create_route(image="fn/hello:1")
+    request = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n%s"
+
+    async def status_after(change: str, **options: object) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(request % (path.encode(), b"x"))
+        await eventually(lambda: api.app[BODIES].held_bytes == 1)
+        assert (await api.ask(change, "/v1/apps/app/routes/hello", **options)).status == 200
+        writer.write(b"y")
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        return answer.split()[1]
+
+    assert await status_after("PATCH", json={"route": {"image": "fn/hello:2"}}) == b"202"
+    (claimed,) = await api.claim()
+    assert claimed.call.image == "fn/hello:2"
+    assert await status_after("DELETE") == b"404"
+    assert await api.rows() == 1
 
 
 async def test_a_changed_route_is_used_at_once_and_accepted_calls_keep_theirs(api: ServedApi) -> None:

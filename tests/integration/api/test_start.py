@@ -10,8 +10,12 @@ from asyncio.subprocess import PIPE, Process
 import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from api.app import _start, create_runner
+from common.errors import SettingsError
 from common.settings import Settings
 from deploy.local import LocalRedis
 from tests.polling import eventually
@@ -82,8 +86,21 @@ async def test_a_taken_port_is_one_line(settings: Settings) -> None:
         code, errors = await end_of(
             await start(database_url=settings.database_url, redis_url=settings.redis_url, port=port)
         )
-    assert code == 1
+    assert code == 2
+    last = errors.splitlines()[-1]
+    assert last.startswith(f"millrace api: MILLRACE_PORT: can't listen on 127.0.0.1:{port}: ")
+    assert errors.count("MILLRACE_PORT") == 1
     assert "Traceback" not in errors
+
+
+async def test_a_host_that_is_not_here_is_named(settings: Settings) -> None:
+    # Never an address of this machine. The process itself refuses it earlier, so its start is asked alone.
+    unheld = replace(settings, host="192.0.2.1", port=free_port())
+    runner = create_runner(web.Application())
+    with pytest.raises(SettingsError) as caught:
+        await _start(runner, unheld)
+    await runner.cleanup()
+    assert caught.value.field == "MILLRACE_HOST"
 
 
 async def test_a_server_that_is_away_is_waited_for(settings: Settings, own_redis: LocalRedis) -> None:

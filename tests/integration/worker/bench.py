@@ -21,11 +21,11 @@ from common.settings import Settings
 from common.store.postgres import PostgresStore
 from common.telemetry.metrics import Metrics
 from tests.polling import eventually
+from tests.shell_image import SHELL_IMAGE
 from worker import app as wiring
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_INSTALLATION, ContainerInfo
 
-SHELL_IMAGE = "millrace-test/shell:latest"
 APP = "bench"
 _OF_CALL = ("priority", "headers", "url", "method")
 
@@ -165,6 +165,7 @@ async def open_bench(database_url: str, redis_url: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         store = await PostgresStore.open(settings)
         stack.push_async_callback(store.aclose)
+        await store.insert_app(App(name=APP))
         queue = RedisQueue.open(settings)
         stack.push_async_callback(queue.aclose)
         driver = await stack.enter_async_context(DockerDriver.open(settings))

@@ -1,11 +1,11 @@
-"""A bench per test, and the function image: a static busybox that evaluates ``$SCRIPT``."""
+"""A bench per test, and the function image."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.e2e.conftest import shell_image
 from tests.integration.worker.bench import Bench, open_bench
+from tests.shell_image import shell_image
 
 __all__ = ["shell_image"]
 

@@ -15,9 +15,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from common.models import Detail
+from common.models import CallStatus, Detail
 from common.settings import Settings
 from tests.integration.worker.bench import Bench, free_port
+from tests.shell_image import SHELL_IMAGE
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import FailedForNowError, RefusedError
 from worker.containers.images import Images
@@ -159,8 +160,19 @@ async def test_a_registry_that_is_away_fails_the_pull_for_now(images: Images) ->
     assert caught.value.detail is Detail.PULL_FAILED
 
 
+async def test_an_image_without_a_command_is_bad_once_and_for_all(bench: Bench, registry: Registry) -> None:
+    name = registry.image("ns/bare")
+    call_id = await bench.submit("", image=name)
+    try:
+        async with bench.worker():
+            call = await bench.finished(call_id)
+    finally:
+        await remove_image(name)
+    assert (call.status, call.detail, call.attempt) == (CallStatus.ERROR, Detail.START_FAILED, 1)
+
+
 async def test_a_call_runs_by_the_image_as_it_was_found(bench: Bench) -> None:
-    found = await Images(bench.driver).ensure("millrace-test/shell")
+    found = await Images(bench.driver).ensure(SHELL_IMAGE)
     call_id = await bench.submit("sleep 30")
     async with bench.worker(drain_s=0.1):
         container = await bench.running(call_id)

@@ -9,6 +9,7 @@ import pytest
 from common.models import Call, CallStatus, Reason
 from tests.integration.worker.bench import Bench
 from tests.polling import eventually
+from tests.shell_image import derived_image
 
 FAST = "/bin/true"
 
@@ -122,6 +123,14 @@ async def test_a_container_stopped_from_outside_never_passes_for_a_success(bench
         await stopping.wait()
         call = await bench.finished(call_id)
     assert (call.status, call.detail, call.exit_code) == (CallStatus.ERROR, "signalled", 137)
+
+
+async def test_a_start_that_fails_is_tried_again_and_its_reason_kept(bench: Bench) -> None:
+    async with derived_image("USER nobody-knows") as image, bench.worker(max_attempts=2):
+        call = await bench.finished(await bench.submit(FAST, image=image))
+    assert (call.status, call.reason, call.detail) == (CallStatus.ERROR, Reason.KILLED, "start_failed")
+    assert (call.attempt, call.error) == (2, "Container could not be started")
+    assert (await bench.queue.depth()).calls == 0
 
 
 async def test_result_over_the_limit_is_killed(bench: Bench) -> None:

@@ -8,7 +8,8 @@ import aiohttp
 from msgspec.structs import replace
 
 from common.models import CallStatus
-from tests.integration.worker.bench import SHELL_IMAGE, Bench
+from tests.integration.worker.bench import Bench
+from tests.shell_image import SHELL_IMAGE, derived_image
 from worker.containers.docker import DockerDriver
 from worker.containers.hostconfig import NETWORK_NAME
 
@@ -50,7 +51,7 @@ async def test_root_is_read_only_and_tmp_is_a_sized_tmpfs(bench: Bench) -> None:
     lines = (await printed(bench, script)).splitlines()
     assert lines[0] == "tmp is writable"
     options = lines[1].split()[3].split(",")
-    assert {"rw", "nosuid", "nodev", "size=65536k"} <= set(options)
+    assert {"rw", "nosuid", "nodev", "noexec", "size=65536k"} <= set(options)
 
 
 async def test_a_route_may_ask_for_a_writable_root(bench: Bench) -> None:
@@ -81,7 +82,23 @@ async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) 
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
         "ReadonlyRootfs": True,
-        "Tmpfs": {"/tmp": "rw,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108
+        "Mounts": [
+            {
+                "Type": "volume",
+                "Target": "/tmp",  # noqa: S108
+                "VolumeOptions": {
+                    "NoCopy": True,
+                    "DriverConfig": {
+                        "Name": "local",
+                        "Options": {
+                            "type": "tmpfs",
+                            "device": "tmpfs",
+                            "o": "nosuid,nodev,noexec,size=64m,mode=1777",
+                        },
+                    },
+                },
+            }
+        ],
         "Memory": 48 * MB,
         "MemorySwap": 48 * MB,
         "PidsLimit": 256,
@@ -103,7 +120,8 @@ async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) 
     assert shown["Image"].startswith("sha256:")
     assert shown["Config"]["Image"] == shown["Image"]
     assert shown["Config"]["Healthcheck"] == {"Test": ["NONE"]}
-    assert shown["Mounts"] == []
+    assert shown["Config"]["StopSignal"] == "SIGKILL"
+    assert [(mount["Type"], mount["Destination"]) for mount in shown["Mounts"]] == [("volume", "/tmp")]  # noqa: S108
     assert {name for name in shown["Config"]["Labels"] if name.startswith("millrace")} == {
         "millrace",
         "millrace.installation",
@@ -127,21 +145,45 @@ async def _inspect_bare() -> str:
         await docker("rm", "--force", name)
 
 
-async def test_volumes_of_an_image_are_covered_by_a_tmpfs(bench: Bench) -> None:
-    image = "millrace-test/volume:latest"
-    name = "millrace-test-volume"
-    await docker("create", "--name", name, SHELL_IMAGE)
-    try:
-        await docker("commit", "--change", "VOLUME /data", "--change", "USER 1000", name, image)
-    finally:
-        await docker("rm", "--force", name)
+WITH_DATA = "busybox mkdir /data; echo seed >/data/seed; busybox chown -R 1234 /data"
+
+
+async def test_volumes_of_an_image_keep_its_data_and_its_owner_and_are_read_only(bench: Bench) -> None:
     volumes = await docker("volume", "ls", "--quiet")
-    script = "busybox grep -c 'tmpfs /data .*size=65536k' /proc/mounts; busybox id -u; echo x >/data/x && echo fits"
-    try:
-        assert await printed(bench, script, image=image) == "1\n1000\nfits\n"
-        assert await docker("volume", "ls", "--quiet") == volumes
-    finally:
-        await docker("rmi", image)
+    script = "cat /data/seed; busybox stat -c %u /data; busybox id -u; echo x >/data/x || echo read-only"
+    async with derived_image("VOLUME /data", "USER 1234", script=WITH_DATA) as image:
+        assert await printed(bench, script, image=image) == "seed\n1234\n1234\nread-only\n"
+        script = "echo x >/proc/sys/kernel/hostname || echo read-only"
+        assert await printed(bench, script, image=image) == "read-only\n"
+    assert await docker("volume", "ls", "--quiet") == volumes
+
+
+async def test_volumes_of_an_image_are_writable_where_the_root_is(bench: Bench) -> None:
+    volumes = await docker("volume", "ls", "--quiet")
+    async with derived_image("VOLUME /data", "USER 1234", script=WITH_DATA) as image:
+        script = "echo x >>/data/seed; cat /data/seed"
+        assert await printed(bench, script, image=image, writable_root=True) == "seed\nx\n"
+        assert await printed(bench, script, image=image, writable_root=True) == "seed\nx\n"  # not shared
+    assert await docker("volume", "ls", "--quiet") == volumes
+
+
+async def test_any_user_may_write_to_tmp_whatever_mode_the_images_has(bench: Bench) -> None:
+    volumes = await docker("volume", "ls", "--quiet")
+    script = "echo x >/tmp/x && cat /tmp/x; busybox stat -c %a /tmp; busybox id -u"
+    async with derived_image("USER 1234", script="busybox chmod 0755 /tmp") as image:
+        assert await printed(bench, script, image=image) == "x\n1777\n1234\n"
+        assert await printed(bench, script, image=image, writable_root=True) == "x\n1777\n1234\n"
+    async with derived_image("VOLUME /tmp", "USER 1234") as image:
+        assert await printed(bench, script, image=image) == "x\n1777\n1234\n"
+    assert await docker("volume", "ls", "--quiet") == volumes
+
+
+async def test_what_fills_tmp_is_stopped_at_its_size(bench: Bench) -> None:
+    script = "dd if=/dev/zero of=/tmp/x bs=1M 2>/dev/null; busybox stat -c %s /tmp/x"
+    async with bench.worker(tmpfs_mb=4):
+        call_id = await bench.submit(script)
+        await bench.finished(call_id)
+    assert await bench.result(call_id) == f"{4 * MB}\n".encode()
 
 
 async def test_own_bridge_is_made_on_demand_and_keeps_containers_apart(bench: Bench) -> None:

@@ -104,8 +104,8 @@ async def test_a_cancelled_use_gives_its_connection_back(store: PostgresStore) -
             task.cancel()
         answers = await asyncio.gather(*claims, return_exceptions=True)
     assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
-    answers = await asyncio.gather(*(store.get_call("app", call.id) for _ in range(16)))
-    assert {answer.attempt for answer in answers} == {0}
+    found = await asyncio.gather(*(store.get_call("app", call.id) for _ in range(16)))
+    assert {each.attempt for each in found} == {0}
 
 
 async def test_a_closed_store_is_unavailable(database_url: str) -> None:

@@ -24,6 +24,7 @@ from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
+from worker.causes import cause_of
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_INCARNATION
 from worker.containers.images import Images
@@ -57,6 +58,10 @@ class Worker(Struct, frozen=True, kw_only=True):
     heartbeat: Heartbeat
     sweeper: Sweeper
 
+    def why_not_ready(self) -> str | None:
+        """What keeps this worker from being of use now; None if nothing does."""
+        return self.heartbeat.why_stale if self.loop.is_ready else "not taking calls"
+
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Take and run calls until *stop*; then finish what runs, for *drain_s*, and give back what is left."""
         async with asyncio.TaskGroup() as group:
@@ -83,14 +88,20 @@ async def serve(settings: Settings, incarnation: UUID) -> None:
     metrics = Metrics()
     health = Health(metrics)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(health.serve(settings))
-        starting = asyncio.create_task(_assemble(settings, incarnation, metrics, stack))
+        starting = asyncio.create_task(_start(health, settings, incarnation, metrics, stack))
         worker = await _unless_stopped(starting, stop)
         if worker is None:
             return
-        health.why_not_ready = lambda: None if worker.loop.is_ready else "not taking calls"
+        health.why_not_ready = worker.why_not_ready
         await worker.run(stop, settings.drain_s)
     log.info("drained")
+
+
+async def _start(
+    health: Health, settings: Settings, incarnation: UUID, metrics: Metrics, stack: AsyncExitStack
+) -> Worker:
+    await stack.enter_async_context(health.serve(settings))  # first: it shows what is waited for then
+    return await _assemble(settings, incarnation, metrics, stack)
 
 
 async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, stack: AsyncExitStack) -> Worker:
@@ -126,7 +137,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         loop=ReserveLoop(intake, executor, driver, budget, runs, metrics),
         recorder=recorder,
         leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
-        heartbeat=Heartbeat(store, sweeper, incarnation, settings.heartbeat_s),
+        heartbeat=Heartbeat(store, sweeper, incarnation, settings),
         sweeper=sweeper,
     )
 
@@ -144,7 +155,7 @@ class _Patience:
                 return await operation()
             except UnavailableError as error:
                 self.was_needed = True
-                log.warning("server does not answer yet", server=server, cause=str(error.__cause__ or error))
+                log.warning("server does not answer yet", server=server, cause=cause_of(error))
                 await backoff.sleep()
 
 

@@ -24,6 +24,7 @@ from common.store.base import Datastore
 from common.telemetry.logs import get_logger
 from worker.backoff import Backoff
 from worker.beside import beside
+from worker.causes import cause_of
 from worker.containers.attach import AttachStream
 from worker.containers.driver import (
     LABEL_APP,
@@ -120,10 +121,10 @@ class Executor:
         except StoppedError:
             return _stopped(run)
         except RefusedError as error:
-            log.warning("call refused", call_id=run.call.id, detail=error.detail, cause=_cause(error))
+            log.warning("call refused", call_id=run.call.id, detail=error.detail, cause=cause_of(error))
             return refused(error)
         except UnavailableError as error:
-            log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=_cause(error))
+            log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=cause_of(error))
             never_ran = not run.may_have_run and not await self._is_own_trouble(error)
             if isinstance(error, FailedForNowError) and not never_ran and self._is_last_attempt(run):
                 return refused(error)  # given back, it would be too many attempts: the reason would be lost
@@ -240,10 +241,6 @@ class Executor:
                 return
         if run.has_container:
             log.warning("container not removed, left to the sweep", container=run.container)
-
-
-def _cause(error: Exception) -> str:
-    return str(error.__cause__ or error)
 
 
 def _stopped(run: Run) -> Outcome | GiveBack | None:

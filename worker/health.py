@@ -1,5 +1,8 @@
 """The worker's own HTTP server: /healthz (the process lives), /readyz (it takes calls), /metrics. Nothing else."""
 
+import asyncio
+import errno
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -7,7 +10,13 @@ from aiohttp import web
 
 from common.errors import SettingsError
 from common.settings import Settings
+from common.telemetry.logs import get_logger
 from common.telemetry.metrics import CONTENT_TYPE, Metrics
+
+PORT_MARGIN_S = 30.0  # beyond the drain: how long a child that lost its supervisor may hold the port
+PORT_RETRY_S = 0.5
+
+log = get_logger("health")
 
 
 class Health:
@@ -31,7 +40,10 @@ class Health:
 
     @asynccontextmanager
     async def serve(self, settings: Settings) -> AsyncIterator[None]:
-        """Listen on ``worker_host:worker_port``. Raises SettingsError if that can't be had."""
+        """Listen on ``worker_host:worker_port``. Raises SettingsError if that can't be had.
+
+        A port that is taken is waited for as long as a predecessor without its supervisor may still drain on it.
+        """
         app = web.Application()
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
@@ -39,14 +51,34 @@ class Health:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
-            try:
-                await web.TCPSite(runner, settings.worker_host, settings.worker_port).start()
-            except OSError as error:
-                where = f"{settings.worker_host}:{settings.worker_port}"
+            await _listen(runner, settings)
+            yield
+        finally:
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    where = f"{settings.worker_host}:{settings.worker_port}"
+    give_up_at = time.monotonic() + settings.drain_s + PORT_MARGIN_S
+    has_said = False
+    while True:
+        site = web.TCPSite(runner, settings.worker_host, settings.worker_port)
+        try:
+            await site.start()
+        except OSError as error:
+            await site.stop()  # or the runner would keep it
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= give_up_at:
                 raise SettingsError(
                     f"MILLRACE_WORKER_PORT: can't listen on {where}: {error.strerror}",
                     field="MILLRACE_WORKER_PORT",
                 ) from error
-            yield
-        finally:
-            await runner.cleanup()
+            if not has_said:
+                log.warning(
+                    "port is taken, perhaps by a worker that drains",
+                    variable="MILLRACE_WORKER_PORT",
+                    where=where,
+                )
+                has_said = True
+            await asyncio.sleep(PORT_RETRY_S)
+        else:
+            return

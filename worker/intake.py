@@ -1,7 +1,8 @@
 """Intake: from the queue's reservations to claimed runs.
 
 The queue is an index and may be wrong, the store decides: a call that is final, or another's, is acked here and never
-run. While the store is away what was reserved goes back to its place at once, for a worker that can reach it.
+run. While the store is away what was reserved goes back to its place at once, for a worker that can reach it. Whether
+the claim happened all the same is unknown then: it is taken back, with its attempt, before anything else is reserved.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ class Intake:
         self._recorder = recorder
         self._incarnation = incarnation
         self._max_attempts = max_attempts
+        self._unknown: list[ClaimRequest] = []  # one batch at most: nothing is reserved while there is one
 
     async def take(self, capacity: Capacity) -> tuple[list[Run], int | None]:
         """Reserve and claim what fits; the runs in the order to start them, and the queue's ``next_ms``.
@@ -37,6 +39,7 @@ class Intake:
         Raises UnavailableError, of the queue or the store, with nothing claimed, as far as this worker knows. If
         cancelled, what was reserved stays so until its lease expires.
         """
+        await self._take_back()
         reserved = await self._queue.reserve(capacity, self._incarnation)
         reservations = reserved.reservations
         if not reservations:
@@ -45,6 +48,7 @@ class Intake:
         try:
             claims = await self._store.claim(requests, self._incarnation, self._max_attempts)
         except StoreUnavailableError:
+            self._unknown = requests
             await self._release(reservations)
             raise
         claimed = {claim.token: claim for claim in claims}
@@ -58,6 +62,12 @@ class Intake:
     async def wait(self, timeout_s: float) -> None:
         """Return when there may be something to take, or after *timeout_s*. Safe to cancel."""
         await self._queue.wait([Lane.ASYNC], timeout_s)
+
+    async def _take_back(self) -> None:
+        """Undo claims whose answer never came; the store knows by their tokens which of them happened."""
+        if self._unknown:
+            await self._store.release(self._unknown, give_back_attempt=True)
+            self._unknown = []
 
     async def _settle_final(self, reservations: Sequence[Reservation], claimed: dict[int, Claimed]) -> None:
         """Ack what must not run: settled by the claim, final before, or another's (the queue fences that ack)."""

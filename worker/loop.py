@@ -13,6 +13,7 @@ from common.errors import UnavailableError
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
+from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver
 from worker.executor import Executor
 from worker.intake import Intake
@@ -83,7 +84,7 @@ class ReserveLoop:
             if not runs:
                 await self._idle(next_ms)
         except UnavailableError as error:
-            log.warning("no calls are taken for now", slug=error.slug, cause=str(error.__cause__ or error))
+            log.warning("no calls are taken for now", slug=error.slug, cause=cause_of(error))
             await self._rest(self._retries.sleep())
 
     async def _check_engine(self) -> None:

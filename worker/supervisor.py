@@ -49,7 +49,8 @@ class Supervisor:
             exit_code = await self._run_child(incarnation)
             if exit_code == EXIT_FATAL:
                 return EXIT_FATAL
-            if self._stop.is_set() and exit_code == 0:
+            # A child that our SIGTERM ended had no handler for it yet, and so held nothing yet.
+            if self._stop.is_set() and exit_code in (0, -signal.SIGTERM):
                 return 0
             lived_s = time.monotonic() - started_at_s
             log.warning(

@@ -58,15 +58,20 @@ class Watch:
         )
 
     async def _first_end(self, exiting: asyncio.Task[int]) -> Verdict | None:
-        """Wait for the exit, a verdict or the time limit; None if the exit came first, else the container is killed."""
+        """Wait for the exit, a verdict or the time limit; None if the exit came first, else the container is killed.
+
+        The engine may tell late of an exit: what had ended by itself when it was to be killed was in time.
+        """
         run = self._run
         either: set[asyncio.Future[Any]] = {exiting, run.stopping}
         await asyncio.wait(either, timeout=run.call.timeout, return_when=asyncio.FIRST_COMPLETED)
         if exiting.done():
             return None
         run.stop(Verdict.TIMED_OUT)
-        await self._driver.kill(run.container)
+        was_killed = await self._driver.kill(run.container)
         await asyncio.wait({exiting}, timeout=KILL_S)
+        if run.verdict is Verdict.TIMED_OUT and not was_killed and exiting.done():
+            return None
         return run.verdict
 
     async def _talk(self, exchange: Coroutine[Any, Any, None], exiting: asyncio.Task[int]) -> None:

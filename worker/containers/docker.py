@@ -152,10 +152,13 @@ class DockerDriver:
             raise ContainerVanishedError
         return bool(state["OOMKilled"])
 
-    async def kill(self, name: str) -> None:
-        with suppress(DockerError):
+    async def kill(self, name: str) -> bool:
+        try:
             async with _asking(_QUICK_S, expect=(404, 409)):  # gone, or not running
                 await self._container(name).kill()
+        except DockerError:
+            return False
+        return True
 
     async def usage(self, name: str) -> Usage | None:
         query = {"stream": "false", "one-shot": "true"}

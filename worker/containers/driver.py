@@ -129,8 +129,8 @@ class ContainerDriver(Protocol):
         """Whether the kernel killed something in the exited container for want of memory."""
         ...
 
-    async def kill(self, name: str) -> None:
-        """SIGKILL; nothing happens if it does not run."""
+    async def kill(self, name: str) -> bool:
+        """SIGKILL; False, and nothing happens, if it does not run any more."""
         ...
 
     async def usage(self, name: str) -> Usage | None:

@@ -76,8 +76,13 @@ async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
 
 
 @asynccontextmanager
-async def failing_first(bench: Bench, method: str, times: int) -> AsyncIterator[list[int]]:
-    """The store of workers, whose *method* finds Postgres away the first *times*; the sizes of its arguments."""
+async def failing_first(
+    bench: Bench, method: str, times: int, *, afterwards: bool = False
+) -> AsyncIterator[list[int]]:
+    """The store of workers, whose *method* finds Postgres away the first *times*; the sizes of its arguments.
+
+    *afterwards*: it did its work, and only its answer is lost.
+    """
     cls = type(bench.store)
     real = getattr(cls, method)
     sizes: list[int] = []
@@ -85,6 +90,8 @@ async def failing_first(bench: Bench, method: str, times: int) -> AsyncIterator[
     async def flaky(self: object, items: Sequence[object], *rest: object) -> object:
         sizes.append(len(items))
         if len(sizes) <= times:
+            if afterwards:
+                await real(self, items, *rest)
             raise StoreUnavailableError
         return await real(self, items, *rest)
 
@@ -157,6 +164,16 @@ async def test_what_can_not_be_claimed_goes_back_to_its_place(bench: Bench) -> N
     assert {call.attempt for call in calls} == {1}
     assert calls[0].started_at < calls[1].started_at  # type: ignore[operator]
     assert len(sizes) == 3
+
+
+async def test_a_claim_whose_answer_is_lost_costs_no_attempt(bench: Bench) -> None:
+    call_ids = [await bench.submit("echo done") for _ in range(2)]
+    async with (
+        failing_first(bench, "claim", 2, afterwards=True),
+        bench.worker(max_attempts=2, worker_slots=1),
+    ):
+        calls = [await bench.finished(call_id) for call_id in call_ids]
+    assert {(call.status, call.attempt) for call in calls} == {(CallStatus.SUCCESS, 1)}
 
 
 async def test_a_call_that_was_final_before_it_was_reserved_is_acked_and_not_run(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from common.models import Call, CallStatus, Reason
 from tests.integration.worker.bench import Bench
 from tests.polling import eventually
 from tests.shell_image import derived_image
+from worker.containers.docker import DockerDriver
 
 FAST = "/bin/true"
 
@@ -82,6 +83,24 @@ async def test_timeout_kills_at_the_limit_and_keeps_what_was_printed(bench: Benc
     assert call.completed_at - call.started_at >= timedelta(seconds=1)  # type: ignore[operator]
     assert await bench.result(call_id) == b"partial\n"
     assert await bench.log(call_id) == "begun\n"
+
+
+async def test_a_function_that_ended_before_it_was_to_be_killed_was_in_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = DockerDriver.wait
+
+    async def tell_late(self: DockerDriver, name: str) -> int:
+        exit_code = await tell(self, name)
+        await asyncio.sleep(2)
+        return exit_code
+
+    monkeypatch.setattr(DockerDriver, "wait", tell_late)
+    call_id = await bench.submit("echo done; exit 3", timeout=1)
+    async with bench.worker():
+        call = await bench.finished(call_id)
+    assert (call.reason, call.exit_code) == (Reason.BAD_EXIT, 3)
+    assert await bench.result(call_id) == b"done\n"
 
 
 async def test_output_that_comes_after_a_full_log_and_pipe_still_counts(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """Admission: refuses calls that the queue has no room for, before anything of them is stored.
 
 Counts what was let in since the depth was read, and reads it again when that is a second old. The queue itself
-enforces the exact limit; this keeps rows out of the store that could not be queued.
+enforces the exact limit, and whoever pushes says when it does; this keeps rows out of the store that can't be queued.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ class Admission:
         self._max_calls = max_calls
         self._known = 0
         self._since = 0
+        self._is_full = False
         self._read_at_s = -DEPTH_MAX_AGE_S
         self._reading: asyncio.Task[None] | None = None
         self._outage = Outage("reading the queue's depth")
@@ -30,9 +31,13 @@ class Admission:
     async def admit(self) -> None:
         """Count one call in. Raises QueueFullError. Safe to cancel."""
         await self._refresh()
-        if self._known + self._since >= self._max_calls:
+        if self._is_full or self._known + self._since >= self._max_calls:
             raise QueueFullError
         self._since += 1
+
+    def hear(self, *, is_full: bool) -> None:
+        """Refuse all calls from a push that the queue refused to the next one that it took."""
+        self._is_full = is_full
 
     def withdraw(self) -> None:
         """Count one call out again that was let in but not stored."""

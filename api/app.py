@@ -133,7 +133,7 @@ async def _routes(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _submitter(app: web.Application) -> AsyncIterator[None]:
-    pusher = Pusher(app[QUEUE])
+    pusher = Pusher(app[QUEUE], app[ADMISSION])
     submitter = app[SUBMITTER] = Submitter(app[STORE], pusher, app[METRICS])
     yield
     await submitter.aclose()

@@ -36,7 +36,11 @@ class RouteCache:
         self._tasks: set[asyncio.Task[FoundRoute]] = set()
 
     async def get(self, app_name: str, path: str) -> FoundRoute:
-        """The route. Raises AppsNotFoundError, RoutesNotFoundError, StoreUnavailableError. Safe to cancel."""
+        """The route. Safe to cancel.
+
+        Raises AppsNotFoundError, RoutesNotFoundError, StoreUnavailableError, and InvalidConfigError when the configs of
+        app and route are too large together.
+        """
         key = (app_name, path)
         entry = self._entries.get(key)
         if entry is not None and time.monotonic() < entry.fresh_until_s:

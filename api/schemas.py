@@ -5,6 +5,7 @@ JSON value without doubled keys. Nothing here validates more than types; the mod
 """
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +18,9 @@ from common.models import App, Call, CallStats, Route
 
 JSON = "application/json; charset=utf-8"
 JSON_MAX_BYTES = 1024 * 1024
+FIELD_MAX_CHARS = 100  # of a bad field's name in an answer
+
+_PLACE = re.compile(r" - at `\$\.(\w+)")
 
 Texts = dict[str, str | None]
 Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
@@ -83,25 +87,47 @@ def _decode(body: bytes, wrapper: str, shape: type[Fields]) -> Fields | None:
         # The first is strict about everything but doubled keys, the second sees those.
         msgspec.json.decode(body)
         value = json.loads(body, object_pairs_hook=_without_doubled_keys)
-        inner = _named({} if value is None else value, {wrapper}).get(wrapper)
+        inner = _named({} if value is None else value, {wrapper}, wrapper).get(wrapper)
         if inner is None:
             return None
-        return msgspec.convert(_named(inner, set(shape.__struct_fields__)), shape)
+        members = _named(inner, set(shape.__struct_fields__), wrapper)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSONError(field=wrapper) from error
+    try:
+        return msgspec.convert(members, shape)
+    except msgspec.ValidationError as error:
+        field = ".".join([wrapper, *_place(members, shape, error)])
+        raise InvalidJSONError(field=field[:FIELD_MAX_CHARS]) from error
+
+
+def _place(members: dict[str, Any], shape: type[Fields], error: msgspec.ValidationError) -> list[str]:
+    """Which member is of a wrong type, and which key of it where it is config or headers: msgspec doesn't say."""
+    found = _PLACE.search(str(error))
+    if found is None:
+        return []
+    name = found[1]
+    if isinstance(members[name], dict):
+        for key, value in members[name].items():
+            try:
+                msgspec.convert({name: {key: value}}, shape)
+            except msgspec.ValidationError:
+                return [name, key]
+    return [name]
 
 
 def _without_doubled_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise InvalidJSONError
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidJSONError(field=key[:FIELD_MAX_CHARS])
+        found[key] = value
     return found
 
 
-def _named(value: object, names: set[str]) -> dict[str, Any]:
+def _named(value: object, names: set[str], wrapper: str) -> dict[str, Any]:
     """The members of *value* that are called so in any case."""
     if not isinstance(value, dict):
-        raise InvalidJSONError
+        raise InvalidJSONError(field=wrapper)
     return _without_doubled_keys(
         [(key.lower(), member) for key, member in value.items() if key.lower() in names]
     )

@@ -16,6 +16,11 @@ from common.errors import (
 )
 
 MAX_APP_NAME_BYTES = 30
+# No process can be given a variable of more than 128 KiB, nor, with its arguments, much more than 1 MiB of them all.
+MAX_VARIABLE_BYTES = 64 * 1024  # key and value
+MAX_ENVIRONMENT_BYTES = 512 * 1024  # of app and route together
+MAX_NAMED_CHARS = 100  # of a bad key, in the field that an error names
+
 _APP_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 Config = dict[str, str]
@@ -71,10 +76,25 @@ def validate_app_name(name: str) -> None:
 
 
 def validate_config(config: Config, field: str) -> None:
-    """Config becomes environment: keys must be usable as variable names, and NUL can be passed to no process."""
+    """Config becomes environment: keys must be usable as variable names, NUL can be passed to no process.
+
+    Raises InvalidConfigError, also for what is too large for one.
+    """
+    total_bytes = 0
     for key, value in config.items():
+        named = f"{field}.{key[:MAX_NAMED_CHARS]!r}"
         if not key or "=" in key or "\0" in key or "\0" in value:
-            raise InvalidConfigError(field=f"{field}.{key!r}")
+            raise InvalidConfigError(field=named)
+        size_bytes = len(key.encode()) + len(value.encode())
+        if size_bytes > MAX_VARIABLE_BYTES:
+            raise InvalidConfigError(
+                f"A config key and its value may have {MAX_VARIABLE_BYTES} bytes together", field=named
+            )
+        total_bytes += size_bytes
+    if total_bytes > MAX_ENVIRONMENT_BYTES:
+        raise InvalidConfigError(
+            f"The config of an app and its route may have {MAX_ENVIRONMENT_BYTES} bytes together", field=field
+        )
 
 
 def merge_config(old: Config, change: Config) -> Config:

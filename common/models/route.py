@@ -30,7 +30,7 @@ from common.errors import (
     RoutesMissingNewError,
     RoutesMissingPathError,
 )
-from common.models.app import App, Config, merge_config, validate_config
+from common.models.app import MAX_NAMED_CHARS, App, Config, merge_config, validate_config
 from common.models.image import parse_image
 
 TYPE_NONE = ""
@@ -49,6 +49,7 @@ MAX_ASYNC_TIMEOUT = 3600  # seconds
 MAX_IDLE_TIMEOUT = MAX_ASYNC_TIMEOUT
 ROUTE_MAX_MEMORY = 8 * 1024  # MB
 MAX_PATH_BYTES = 256
+MAX_HEADERS_BYTES = 64 * 1024  # names and values: they go out with every answer
 
 Headers = dict[str, list[str]]
 
@@ -173,7 +174,11 @@ class RouteRevision(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, app: App, route: Route) -> "RouteRevision":
-        """The revision of *route* under *app*'s config; equal content gives the equal id (a SHA-256)."""
+        """The revision of *route* under *app*'s config; equal content gives the equal id (a SHA-256).
+
+        Raises InvalidConfigError if both configs together are too large for an environment.
+        """
+        validate_config({**app.config, **route.config}, "route.config")
         unnamed = cls(
             id=b"",
             base_env=base_env(app, route),
@@ -228,10 +233,16 @@ def validate_path(path: str) -> None:
 
 
 def validate_headers(headers: Headers) -> None:
-    """Raise InvalidHeadersError for a name or value that HTTP can't carry."""
+    """Raise InvalidHeadersError for a name or value that HTTP can't carry, and for more than MAX_HEADERS_BYTES."""
+    total_bytes = 0
     for name, values in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not all(_HEADER_VALUE.fullmatch(value) for value in values):
-            raise InvalidHeadersError(field=f"route.headers.{name!r}")
+            raise InvalidHeadersError(field=f"route.headers.{name[:MAX_NAMED_CHARS]!r}")
+        total_bytes += sum(len(name) + len(value.encode()) for value in values)
+    if total_bytes > MAX_HEADERS_BYTES:
+        raise InvalidHeadersError(
+            f"Route headers may have {MAX_HEADERS_BYTES} bytes together", field="route.headers"
+        )
 
 
 def merge_headers(old: Headers, change: Headers) -> Headers:

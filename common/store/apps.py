@@ -13,6 +13,7 @@ from common.errors import (
     DatastoreEmptyAppNameError,
 )
 from common.models import App, AppFilter, Config, merge_config
+from common.models.app import validate_config
 from common.store.database import Connection, OnDatabase
 from common.store.queries import query
 from common.store.text import searchable
@@ -53,6 +54,7 @@ class Apps(OnDatabase):
             merged = replace(old, config=merge_config(old.config, change.config))
             if merged == old:
                 return old
+            validate_config(merged.config, "app.config")
             return _found(await connection.fetchrow(query("update_app"), name, merged.config))
 
     async def remove_app(self, app_name: str) -> list[UUID]:

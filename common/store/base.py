@@ -81,7 +81,7 @@ class Datastore(LogStore, Protocol):
     async def update_app(self, app: App | None) -> App:
         """Merge config (an empty value deletes its key) and return the result; ``updated_at`` moves only on a change.
 
-        Raises DatastoreEmptyAppError, DatastoreEmptyAppNameError, AppsNotFoundError.
+        Raises DatastoreEmptyAppError, DatastoreEmptyAppNameError, AppsNotFoundError, InvalidConfigError for the result.
         """
         ...
 

@@ -78,6 +78,14 @@ async def test_update_merges_config(store: PostgresStore, app: App) -> None:
     assert await store.get_app(app.name) == updated
 
 
+async def test_update_refuses_a_merged_config_that_is_too_large(store: PostgresStore, app: App) -> None:
+    for number in range(8):
+        await store.update_app(App(name=app.name, config={f"K{number}": "x" * 65_000}))
+    with pytest.raises(errors.InvalidConfigError):
+        await store.update_app(App(name=app.name, config={"K8": "x" * 65_000}))
+    assert "K8" not in (await store.get_app(app.name)).config
+
+
 async def test_updated_at_moves_only_on_a_change(store: PostgresStore, app: App) -> None:
     for nothing in ({}, {"GREETING": "hello"}, {"absent": ""}):
         assert await store.update_app(App(name=app.name, config=nothing)) == app

@@ -240,6 +240,15 @@ async def test_headers_that_are_no_utf8_reach_the_function_as_latin1(api: Served
     assert claimed.call.headers["X-Name"] == ["Jörg"]
 
 
+async def test_a_route_whose_config_is_too_large_with_its_apps_says_so(api: ServedApi) -> None:
+    path = await api.create_route(config={f"R{number}": "x" * 60_000 for number in range(5)})
+    config = {f"A{number}": "x" * 60_000 for number in range(5)}
+    assert (await api.ask("PATCH", "/v1/apps/app", json={"app": {"config": config}})).status == 200
+    answer = await api.ask("POST", path)
+    assert refused(answer, 400, "The config of an app and its route may have 524288 bytes together")
+    assert answer.json["error"]["fields"] == "route.config"
+
+
 async def test_what_changes_while_the_body_arrives_counts(api: ServedApi) -> None:
     path = await api.create_route(image="fn/hello:1")
     request = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n%s"

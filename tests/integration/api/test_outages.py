@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from common.errors import QueueUnavailableError
+from common.queue.base import Depth
 from common.settings import Settings
 from deploy.local import LocalPostgres, LocalRedis
 from tests.integration.api.served import ServedApi
@@ -108,6 +110,68 @@ async def test_calls_of_an_outage_are_pushed_before_those_that_came_after_it(
 
         await eventually(are_taken)
         assert taken == call_ids
+
+
+async def test_a_redis_without_memory_refuses_calls_until_it_has_some_again(
+    settings: Settings, own_redis: LocalRedis, admin: Redis
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url, reconcile_interval_s=3600)) as api:
+        path = await api.create_route()
+        call_ids = [await api.submit(path)]
+        await admin.config_set("maxmemory", 1)
+        call_ids.append(await api.submit(path))
+
+        async def is_refused() -> bool:
+            answer = await api.ask("POST", path)
+            if answer.status == 202:
+                call_ids.append(answer.json["call_id"])
+            return answer.status == 503
+
+        await eventually(is_refused)
+        for _ in range(5):
+            answer = await api.ask("POST", path)
+            assert (answer.status, answer.json["error"]["code"]) == (503, "queue_full")
+        assert await api.rows() == len(call_ids)
+        await admin.config_set("maxmemory", 0)
+
+        async def is_taken() -> bool:
+            answer = await api.ask("POST", path)
+            if answer.status == 202:
+                call_ids.append(answer.json["call_id"])
+            return answer.status == 202
+
+        await eventually(is_taken)
+
+        async def are_queued() -> bool:
+            return (await api.queue.depth()).calls == len(call_ids)
+
+        await eventually(are_queued)
+        assert [str(one.call.id) for one in await api.claim()] == call_ids
+
+
+async def test_a_delay_goes_on_while_the_queue_is_away(settings: Settings, own_redis: LocalRedis) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url, reconcile_interval_s=3600)) as api:
+        path = await api.create_route()
+        await own_redis.stop()
+        call_id = await api.submit(path, Millrace_Delay="1")
+
+        async def is_due() -> bool:
+            call: dict[str, str] = (await api.get(f"/v1/apps/app/calls/{call_id}")).json["call"]
+            return call["status"] == "queued"
+
+        await eventually(is_due)
+        await own_redis.start()
+
+        async def pushed() -> Depth | None:
+            try:
+                depth = await api.queue.depth()
+            except QueueUnavailableError:
+                return None
+            return depth if depth.calls else None
+
+        depth = await eventually(pushed)
+        assert depth is not None
+        assert depth.delayed == 0
 
 
 async def test_without_redis_the_last_known_depth_still_counts(

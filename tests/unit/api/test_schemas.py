@@ -53,6 +53,31 @@ def test_what_is_not_one_sound_value_is_refused(body: bytes) -> None:
         decode_app(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", "route"),
+        (b"[]", "route"),
+        (b'{"route":[]}', "route"),
+        (b'{"route":{"memory":"128"}}', "route.memory"),
+        (b'{"route":{"Memory":-1}}', "route.memory"),
+        (b'{"route":{"timeout":1.5}}', "route.timeout"),
+        (b'{"route":{"headers":[]}}', "route.headers"),
+        (b'{"route":{"headers":{"X-A":["1"],"X-B":"2"}}}', "route.headers.X-B"),
+        (b'{"route":{"headers":{"X-A":["1",2]}}}', "route.headers.X-A"),
+        (b'{"route":{"config":{"A":"1","B":2,"C":3}}}', "route.config.B"),
+        (b'{"route":{"config":{"' + b"k" * 200 + b'":2}}}', ("route.config." + "k" * 200)[:100]),
+        (b'{"route":{"path":"/a","path":"/b"}}', "path"),
+        (b'{"route":{"path":"/a","PATH":"/b"}}', "path"),
+        (b'{"route":{},"Route":{}}', "route"),
+    ],
+)
+def test_what_is_wrong_in_a_body_is_named(body: bytes, field: str) -> None:
+    with pytest.raises(InvalidJSONError) as caught:
+        decode_route(body, "app")
+    assert (caught.value.message, caught.value.field) == ("Invalid JSON", field)
+
+
 def test_what_is_empty_is_left_out() -> None:
     assert app_json(App(name="a", created_at=NOON)) == {"name": "a", "created_at": "2018-01-10T12:00:00.009Z"}
     shown = route_json(Route(app_name="a", path="/p", image="i", writable_root=False))

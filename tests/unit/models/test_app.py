@@ -40,6 +40,20 @@ def test_config_that_no_process_can_be_given_is_refused(config: dict[str, str]) 
     assert caught.value.field.startswith("app.config.")
 
 
+def test_config_that_is_too_large_for_an_environment_is_refused() -> None:
+    App(name="a", config={"K": "ü" * (32 * 1024 - 1)}).validate()
+    with pytest.raises(errors.InvalidConfigError) as caught:
+        App(name="a", config={"K": "ü" * (32 * 1024)}).validate()
+    assert caught.value.field == "app.config.'K'"
+    assert "65536 bytes" in caught.value.message
+    whole = {f"K{number}": "x" * (64 * 1024 - 2) for number in range(8)}
+    App(name="a", config=whole).validate()
+    with pytest.raises(errors.InvalidConfigError) as caught:
+        App(name="a", config={**whole, "L": ""}).validate()
+    assert caught.value.field == "app.config"
+    assert "524288 bytes" in caught.value.message
+
+
 def test_created_and_updated_come_from_one_clock_reading() -> None:
     app = App(name="a").set_defaults(NOW)
     assert app.created_at == app.updated_at == NOW

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from common import errors
 from common.models import App, Route, RouteRevision, RouteWrapper, clean_path, normalize_path
+from common.models.route import validate_headers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
 ROUTE = Route(app_name="a", path="/hello", image="fnproject/hello").set_defaults(NOW)
@@ -128,3 +129,19 @@ def test_a_revision_is_named_by_its_content() -> None:
 def test_route_config_overrides_app_config() -> None:
     app, route = App(name="a", config={"k": "app"}), replace(ROUTE, config={"k": "route"})
     assert RouteRevision.of(app, route).base_env["k"] == "route"
+
+
+def test_headers_that_are_too_large_together_are_refused() -> None:
+    validate_headers({"X-A": ["x" * 1021] * 64})
+    with pytest.raises(errors.InvalidHeadersError) as caught:
+        validate_headers({"X-A": ["x" * 1021] * 64, "X": [""]})
+    assert caught.value.field == "route.headers"
+
+
+def test_the_configs_of_app_and_route_are_limited_together() -> None:
+    half = {f"K{number}": "x" * 60_000 for number in range(5)}
+    other = {f"L{number}": "x" * 60_000 for number in range(5)}
+    RouteRevision.of(App(name="a", config=half), Route(app_name="a", path="/p", config=half))
+    with pytest.raises(errors.InvalidConfigError) as caught:
+        RouteRevision.of(App(name="a", config=half), Route(app_name="a", path="/p", config=other))
+    assert caught.value.field == "route.config"

@@ -4,22 +4,15 @@ import asyncio
 import os
 import re
 import signal
-import sys
-from asyncio.subprocess import Process
-from contextlib import suppress
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
 
-from common.errors import SettingsError, StoreUnavailableError
+from common.errors import StoreUnavailableError
 from common.models import CallStatus
 from common.store.postgres import PostgresStore
-from common.telemetry.metrics import Metrics
-from tests.integration.worker.bench import Bench, child_of, free_port
+from tests.integration.worker.bench import Bench, child_of, is_running
 from tests.polling import eventually
-from worker import health
 from worker.runs import Verdict
 
 pytestmark = pytest.mark.timeout(90)
@@ -194,79 +187,6 @@ async def test_leases_are_extended_for_as_long_as_a_call_runs(bench: Bench) -> N
     assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"MILLRACE_WORKER_SLOT": "1"},
-        {"MILLRACE_WORKER_SLOTS": "many"},
-        {"MILLRACE_DATABASE_URL": ""},
-        {"MILLRACE_DATABASE_URL": "x://"},
-    ],
-)
-async def test_settings_that_make_running_pointless_are_one_line_and_exit_2(
-    bench: Bench, changed: dict[str, str]
-) -> None:
-    await expect_refusal(bench, changed, next(iter(changed)))
-
-
-async def test_a_port_that_stays_taken_is_given_up_and_named(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "PORT_MARGIN_S", 0.6)
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
-        settings = replace(bench.settings, worker_port=server.sockets[0].getsockname()[1], drain_s=0.1)
-        with pytest.raises(SettingsError, match=r"^MILLRACE_WORKER_PORT: can't listen"):
-            async with health.Health(Metrics()).serve(settings):
-                pass
-
-
-async def test_a_port_that_cannot_be_had_is_one_line_and_exit_2(bench: Bench) -> None:
-    elsewhere = {"MILLRACE_WORKER_HOST": "192.0.2.1"}  # never an address of this machine
-    await expect_refusal(bench, elsewhere, "MILLRACE_WORKER_PORT")
-
-
-async def test_a_worker_waits_for_its_port_until_the_orphan_before_it_has_drained(bench: Bench) -> None:
-    port = free_port()
-    call_id = await bench.submit("sleep 4; echo done")
-    async with bench.process(worker_port=port) as first:
-        await bench.running(call_id)
-        orphan = child_of(first)
-        first.kill()
-        await first.wait()
-        async with bench.process(worker_port=port):
-            later = await bench.submit("echo done")
-            assert (await bench.finished(later)).status is CallStatus.SUCCESS
-            await eventually(lambda: not is_running(orphan))
-            call = await bench.call(call_id)
-            assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
-
-
-async def test_a_worker_that_waits_for_its_port_can_be_stopped(bench: Bench) -> None:
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
-        port = str(server.sockets[0].getsockname()[1])
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker"),
-            env=bench._environ({}) | {"MILLRACE_WORKER_PORT": port},
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert worker.stderr
-        async with asyncio.timeout(20):
-            async for line in worker.stderr:
-                if b"port is taken" in line:
-                    break
-            worker.terminate()
-            await worker.communicate()
-        assert worker.returncode == 0
-
-
-async def test_a_stop_in_the_childs_first_moments_is_an_orderly_one(bench: Bench) -> None:
-    async with bench.process() as worker:
-        await eventually(lambda: has_child(worker))
-        worker.terminate()
-        assert await worker.wait() == 0
-
-
 async def test_a_worker_whose_heartbeat_is_stale_is_not_ready(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,33 +202,7 @@ async def test_a_worker_whose_heartbeat_is_stale_is_not_ready(
         await eventually(lambda: worker.why_not_ready() is None)
 
 
-async def expect_refusal(bench: Bench, changed: dict[str, str], variable: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker"),
-        env=bench._environ({}) | changed,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    async with asyncio.timeout(20):
-        _, output = await process.communicate()
-    assert process.returncode == 2
-    said = [line for line in output.decode().splitlines() if not line.startswith("{")]
-    assert len(said) == 1, output
-    assert said[0].startswith(f"millrace worker: {variable}")
-
-
 async def forget_queue(bench: Bench) -> None:
     """Delete the test's queue, as a FLUSHALL would; the server is shared."""
     client = bench.queue._link.commands
     await client.delete(*await client.keys(f"*{bench.settings.queue_name}*"))
-
-
-def has_child(process: Process) -> bool:
-    return bool(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
-
-
-def is_running(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False

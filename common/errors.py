@@ -306,9 +306,29 @@ class RoutesInvalidImageError(InvalidError):
     default_message = "Invalid route Image"
 
 
+class RoutesInvalidJSONFramingError(InvalidError):
+    slug = "route_json_framing_invalid"
+    default_message = "Invalid route json_framing: universal or line"
+
+
+class RoutesInvalidBodyEncodingError(InvalidError):
+    slug = "route_body_encoding_invalid"
+    default_message = "Invalid route body_encoding: text or base64"
+
+
+class BodyNotTextError(InvalidError):
+    slug = "body_not_text"
+    default_message = "Request body is not UTF-8 text, and the route's body_encoding is not base64"
+
+
 class InvalidStatusError(InvalidError):
     slug = "status_invalid"
     default_message = "Invalid call status"
+
+
+class InvalidLimitError(InvalidError):
+    slug = "limit_invalid"
+    default_message = "limit is out of range. It should be between 1 and 500"
 
 
 class BodyTooLargeError(InvalidError):
@@ -329,11 +349,6 @@ class ForeignOriginError(InvalidError):
 class NotAcceptableError(InvalidError):
     slug = "not_acceptable"
     default_message = "unable to respond within acceptable response content types"
-
-
-class SyncNotBuiltError(UnavailableError):
-    slug = "sync_not_implemented"
-    default_message = "Sync routes are not served yet"
 
 
 class QueueFullError(UnavailableError):

@@ -47,19 +47,30 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_max_bytes: Positive = 10 * 1024 * 1024
     queue_max_calls: Positive = 1_000_000
     reconcile_interval_s: Seconds = 10
+    no_capacity_grace_s: Seconds = 300  # how long a call waits for a worker that is large enough
 
     # attempts and leases
     lease_s: Seconds = 30
     max_attempts: Positive = 5
+
+    # sync calls: how long image, container and start may take together, before the function's own time begins
+    start_timeout_s: Seconds = 60
 
     # the worker
     worker_host: str = "127.0.0.1"
     worker_port: Port = 8081
     worker_slots: NotNegative = 0  # 0: twice the number of cores
     worker_memory_mb: NotNegative = 0  # 0: what the machine has, less a head room
+    worker_sync_min_slots: NotNegative = 1  # kept for sync calls, at most a quarter of the slots
+    worker_async_min_slots: NotNegative = 1  # kept for async calls, likewise
     drain_s: Seconds = 30
     heartbeat_s: Seconds = 5
     heartbeat_stale_s: Seconds = 20
+
+    # hot containers: how many at most (0: as many as there is memory for); idle ones are paused after a time (0: never)
+    hot_max_containers: NotNegative = 0
+    hot_max_per_route: NotNegative = 0
+    hot_pause_after_s: Annotated[float, Meta(ge=0, le=86400)] = 0
 
     # function containers
     docker_socket: str = "/var/run/docker.sock"

@@ -18,20 +18,25 @@ from common.models.call import (
     CallStatus,
     QueueEntry,
     Reason,
+    SyncTicket,
     check_reason,
     check_transition,
 )
 from common.models.error import Error, ErrorBody
 from common.models.ids import new_id, parse_id
 from common.models.image import ImageReference, parse_image
-from common.models.outcome import Detail, Outcome
+from common.models.outcome import Detail, LogMarks, Outcome
 from common.models.route import (
+    BODY_BASE64,
+    BODY_TEXT,
     DEFAULT_IDLE_TIMEOUT,
     DEFAULT_MEMORY,
     DEFAULT_TIMEOUT,
     FORMAT_DEFAULT,
     FORMAT_HTTP,
     FORMAT_JSON,
+    FRAMING_LINE,
+    FRAMING_UNIVERSAL,
     MAX_ASYNC_TIMEOUT,
     MAX_IDLE_TIMEOUT,
     MAX_SYNC_TIMEOUT,
@@ -48,14 +53,19 @@ from common.models.route import (
     normalize_path,
 )
 from common.models.stats import CallStat, CallStats
+from common.models.sync import SyncReply, decode_call, decode_reply, encode_call, encode_reply
 
 __all__ = [
+    "BODY_BASE64",
+    "BODY_TEXT",
     "DEFAULT_IDLE_TIMEOUT",
     "DEFAULT_MEMORY",
     "DEFAULT_TIMEOUT",
     "FORMAT_DEFAULT",
     "FORMAT_HTTP",
     "FORMAT_JSON",
+    "FRAMING_LINE",
+    "FRAMING_UNIVERSAL",
     "MAX_APP_NAME_BYTES",
     "MAX_ASYNC_TIMEOUT",
     "MAX_DELAY_S",
@@ -81,6 +91,7 @@ __all__ = [
     "ErrorBody",
     "Headers",
     "ImageReference",
+    "LogMarks",
     "Outcome",
     "QueueEntry",
     "Reason",
@@ -88,9 +99,15 @@ __all__ = [
     "RouteFilter",
     "RouteRevision",
     "RouteWrapper",
+    "SyncReply",
+    "SyncTicket",
     "check_reason",
     "check_transition",
     "clean_path",
+    "decode_call",
+    "decode_reply",
+    "encode_call",
+    "encode_reply",
     "merge_config",
     "new_id",
     "normalize_path",

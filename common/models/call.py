@@ -19,7 +19,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from common.errors import DatastoreCannotUpdateCallError, InvalidDelayError, InvalidPriorityError
-from common.models.route import TYPE_ASYNC, Headers
+from common.models.route import BODY_TEXT, FRAMING_UNIVERSAL, Headers
 from common.models.stats import CallStats
 
 MAX_PRIORITY = 2
@@ -107,6 +107,9 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: Headers = {}
     route_revision: bytes = b""
     writable_root: bool = False
+    json_framing: str = FRAMING_UNIVERSAL
+    body_encoding: str = BODY_TEXT
+    cold: bool | None = None
     due_at: datetime | None = None
     claimed_at: datetime | None = None
 
@@ -130,10 +133,22 @@ class CallFilter(Struct, frozen=True, kw_only=True):
     per_page: int = 30
 
 
+class SyncTicket(Struct, frozen=True, kw_only=True):
+    """What makes a queued call a sync one: who waits for its reply, for how long, and the call itself.
+
+    ``ttl_ms``: how long it may wait for a worker; what is left of that, in a reservation. ``message``: see sync.py.
+    """
+
+    reply_to: UUID
+    ttl_ms: int
+    message: bytes
+
+
 class QueueEntry(Struct, frozen=True, kw_only=True):
     """What the queue needs to know of a call: its place, its priority, the delay still left, what it weighs.
 
-    A ``sync`` one stands before every priority, in the order of the pushes, whatever its ``order_no`` and ``priority``.
+    One with a ticket is a sync call: it stands before every priority, in the order of the pushes, whatever its
+    ``order_no``, ``priority`` and ``delay_ms``.
     """
 
     id: UUID
@@ -141,7 +156,7 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
     priority: int
     delay_ms: int
     memory_mb: int
-    type: str = TYPE_ASYNC
+    ticket: SyncTicket | None = None
 
 
 def check_transition(old: CallStatus, new: CallStatus) -> None:

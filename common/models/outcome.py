@@ -9,6 +9,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from common.models.call import CallStatus, Reason
+from common.models.route import Headers
 from common.models.stats import CallStats
 
 
@@ -26,12 +27,21 @@ class Detail(StrEnum):
     SIGNALLED = "signalled"
     UNSUPPORTED_FORMAT = "unsupported_format"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    NO_CAPACITY = "no_capacity"
+    INIT_TIMEOUT = "init_timeout"
+    BAD_RESPONSE = "bad_response"
+    WORKER_LOST = "worker_lost"
+
+
+# When which part of a log came: its first byte, and Unix ms. In order.
+LogMarks = tuple[tuple[int, int], ...]
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """A finished run: final status and why, what it printed (result: stdout, log: stderr), what it used.
 
-    ``started_at`` is when execution began; None if it never did. ``result`` is kept for every status.
+    ``started_at`` is when execution began; None if it never did. ``result`` is kept for every status. A hot function
+    says itself with which HTTP status and headers it answers. ``cold``: whether a container was started for this call.
     """
 
     status: CallStatus
@@ -40,7 +50,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error: str = ""
     exit_code: int | None = None
     result: bytes = b""
+    response_status: int = 200
+    response_headers: Headers = {}
+    cold: bool | None = None
     log: bytes = b""
+    log_marks: LogMarks = ()
     stats: CallStats = ()
     started_at: datetime | None = None
     completed_at: datetime

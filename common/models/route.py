@@ -18,9 +18,11 @@ from common.errors import (
     FoundDynamicURLError,
     InvalidHeadersError,
     PathMalformedError,
+    RoutesInvalidBodyEncodingError,
     RoutesInvalidFormatError,
     RoutesInvalidIdleTimeoutError,
     RoutesInvalidImageError,
+    RoutesInvalidJSONFramingError,
     RoutesInvalidMemoryError,
     RoutesInvalidPathError,
     RoutesInvalidTimeoutError,
@@ -41,6 +43,11 @@ FORMAT_DEFAULT = "default"
 FORMAT_HTTP = "http"
 FORMAT_JSON = "json"
 
+FRAMING_UNIVERSAL = "universal"  # what every published reader of Fn's json format accepts
+FRAMING_LINE = "line"  # one object a line
+BODY_TEXT = "text"
+BODY_BASE64 = "base64"
+
 DEFAULT_TIMEOUT = 30  # seconds
 DEFAULT_IDLE_TIMEOUT = 30  # seconds
 DEFAULT_MEMORY = 128  # MB
@@ -60,7 +67,10 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds; ``writable_root`` is ours."""
+    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds. The last three fields are ours.
+
+    ``json_framing`` and ``body_encoding`` say how format ``json`` writes its objects, and the bodies in them.
+    """
 
     app_name: str = ""
     path: str = ""
@@ -75,6 +85,8 @@ class Route(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     writable_root: bool | None = None
+    json_framing: str = ""
+    body_encoding: str = ""
 
     def set_defaults(self, now: datetime) -> Self:
         """A copy with every zero value replaced by its default, and unset times by one reading of the clock."""
@@ -88,10 +100,12 @@ class Route(Struct, frozen=True, kw_only=True):
             created_at=self.created_at or now,
             updated_at=self.updated_at or now,
             writable_root=bool(self.writable_root),
+            json_framing=self.json_framing or FRAMING_UNIVERSAL,
+            body_encoding=self.body_encoding or BODY_TEXT,
         )
 
     def validate(self) -> None:
-        """Raise the error of the first broken rule, in Fn v1's order; the last two rules are ours."""
+        """Raise the error of the first broken rule, in Fn v1's order; those from the headers on are ours."""
         if not self.app_name:
             raise RoutesMissingAppNameError(field="route.app_name")
         validate_path(self.path)
@@ -103,6 +117,13 @@ class Route(Struct, frozen=True, kw_only=True):
         self._validate_limits()
         validate_headers(self.headers)
         validate_config(self.config, "route.config")
+        self._validate_json()
+
+    def _validate_json(self) -> None:
+        if self.json_framing not in (FRAMING_UNIVERSAL, FRAMING_LINE):
+            raise RoutesInvalidJSONFramingError(field="route.json_framing")
+        if self.body_encoding not in (BODY_TEXT, BODY_BASE64):
+            raise RoutesInvalidBodyEncodingError(field="route.body_encoding")
 
     def _validate_image(self) -> None:
         if not self.image:
@@ -132,6 +153,8 @@ class Route(Struct, frozen=True, kw_only=True):
             config=merge_config(self.config, change.config),
             headers=merge_headers(self.headers, change.headers),
             writable_root=self.writable_root if change.writable_root is None else change.writable_root,
+            json_framing=change.json_framing or self.json_framing,
+            body_encoding=change.body_encoding or self.body_encoding,
         )
 
 
@@ -171,6 +194,8 @@ class RouteRevision(Struct, frozen=True, kw_only=True):
     headers: Headers
     base_env: dict[str, str]
     writable_root: bool
+    json_framing: str = FRAMING_UNIVERSAL
+    body_encoding: str = BODY_TEXT
 
     @classmethod
     def of(cls, app: App, route: Route) -> "RouteRevision":

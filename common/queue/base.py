@@ -1,13 +1,15 @@
 """The MessageQueue contract. protocol.md draws the lifecycle; redis.py is the one implementation.
 
-The queue holds ids, places and leases, never payloads: Postgres is the record, this is an index that can be rebuilt
-from it at any time. Everybody must be able to lose it without losing a call.
+The queue holds ids, places and leases, not payloads: Postgres is the record, this is an index that can be rebuilt
+from it at any time. Everybody must be able to lose it without losing an async call. Sync calls have no record before
+they end, so their messages are here; one that is lost with Redis is missed by its caller only.
 
 The three operations that the package page asks for, and what each promises
     push     Raising means the calls are not queued, or that nobody knows: pushing again is right either way, because a
              call is queued once however often it is pushed. A second execution is prevented after the dequeue, where
              the claim in the store lets one reservation win. A call with a delay can't be reserved before at least
-             that much time has passed; calls delayed alike may come in any order.
+             that much time has passed; calls delayed alike may come in any order. Sync calls have no claim: if nobody
+             knows whether one is queued, never push it again.
     reserve  Takes calls from the front, starts a timeout (the lease) for each and returns them. It must not lose a call
              whatever fails: a reservation that never reached its caller, or whose holder died, expires, and a later
              reserve has the call again. An empty queue answers at once with nothing.
@@ -37,7 +39,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from common.models import QueueEntry
+from common.models import QueueEntry, SyncTicket
 
 
 class Lane(Enum):
@@ -62,22 +64,28 @@ class Capacity(Struct, frozen=True, kw_only=True):
 
 
 class Reservation(Struct, frozen=True, kw_only=True):
-    """The sole right to run a call until ``expires_at_ms`` (Redis's clock, Unix ms), proven by ``token``."""
+    """The sole right to run a call until ``expires_at_ms`` (Redis's clock, Unix ms), proven by ``token``.
+
+    A sync call's comes with its ticket, in which ``ttl_ms`` is what is left of its wait: start it in that, or never.
+    """
 
     id: UUID
     token: int
     deliveries: int
     expires_at_ms: int
+    ticket: SyncTicket | None = None
 
 
 class Reserved(Struct, frozen=True, kw_only=True):
     """A reserve's answer: reservations in the order to start them, and when something next falls due or expires.
 
-    ``next_ms``: milliseconds until then, None if nothing is delayed or leased.
+    ``next_ms``: milliseconds until then, None if nothing is delayed or leased. ``has_left``: ready calls of the lanes
+    asked for stayed behind, so that more capacity is worth another reserve.
     """
 
     reservations: list[Reservation]
     next_ms: int | None
+    has_left: bool
 
 
 class Extension(Enum):
@@ -103,6 +111,17 @@ class Cancelled(Enum):
     REMOVED = "removed"  # it was waiting and is gone: nobody will run it
     REQUESTED = "requested"  # it is leased: its holder is told
     UNKNOWN = "unknown"  # no such call, or a dead one, which is the store's to settle
+
+
+class DeadCall(Struct, frozen=True, kw_only=True):
+    """A call that the queue gave up on: delivered too often, or a sync one that nobody may run any more.
+
+    ``deliveries`` 0: no worker ever had it, its wait ran out.
+    """
+
+    id: UUID
+    deliveries: int
+    ticket: SyncTicket | None = None
 
 
 class Peeked(Struct, frozen=True, kw_only=True):
@@ -147,6 +166,9 @@ class MessageQueue(Protocol):
     async def push(self, entries: Sequence[QueueEntry]) -> int:
         """Put calls at their places; return how many were new. A call that is already here stays as it is.
 
+        A sync call whose ``ttl_ms`` passes before a worker has it is never reserved: it is handed over as dead. One
+        whose push raised QueueUnavailableError may run all the same, unless a cancel removes it.
+
         Raises QueueFullError, having pushed none, if they don't all fit (``queue_max_calls``, or Redis's memory). Of
         more than 500 calls, earlier parts may be pushed then.
         An entry with ``delay_ms`` > 0 can be reserved only after that long.
@@ -167,11 +189,27 @@ class MessageQueue(Protocol):
     async def wait(self, lanes: Sequence[Lane], timeout_s: float) -> None:
         """Return when there may be something to reserve in *lanes*, or after *timeout_s* (or somewhat sooner).
 
-        Losing it loses no call. While the queue is paused only *timeout_s* ends it."""
+        Losing it loses no call. While the queue is paused only *timeout_s* ends it. It may go on beside reserves of the
+        same worker; once it returned, what it promises is found by a reserve that begins after that."""
         ...
 
     async def ack(self, reservations: Sequence[Reservation]) -> list[Acked]:
         """Forget finished calls for good, those leased with these tokens; say for each what was found just then."""
+        ...
+
+    async def reply(self, reservation: Reservation, reply: bytes) -> Acked:
+        """Ack a sync call and leave *reply* for the api that waits for it, in one step; only if this lease still holds.
+
+        So a call gets one reply at most. Repeated after a lost answer: UNKNOWN may mean that this very call did it.
+        """
+        ...
+
+    def replies(self, reply_to: UUID) -> AsyncIterator[bytes]:
+        """Replies addressed to *reply_to*, each once, in the order they came. Endless; one listener for an address.
+
+        Reconnects by itself and raises nothing. A reply in flight when a connection breaks may be lost; one that nobody
+        fetches is forgotten after a minute.
+        """
         ...
 
     async def delete(self, reservation: Reservation) -> None:
@@ -218,18 +256,27 @@ class MessageQueue(Protocol):
         ...
 
     async def maintain(self) -> int | None:
-        """Restore expired leases, promote due calls, dead-letter what was delivered too often; bounded work.
+        """Restore expired leases, promote due calls, dead-letter what was delivered too often and sync calls whose
+        wait is over; bounded work.
 
         Returns milliseconds until the next thing falls due or expires (0: more to do now), None if there is nothing.
         """
         ...
 
-    async def dead(self, limit: int) -> list[UUID]:
+    async def dead(self, limit: int) -> list[DeadCall]:
         """Up to *limit* dead calls, oldest first: they are handed over to the store, then buried."""
         ...
 
     async def bury(self, ids: Sequence[UUID]) -> None:
         """Forget dead calls that the store has settled. Ids that are not dead are left alone."""
+        ...
+
+    async def bury_replied(self, call: DeadCall, reply: bytes) -> bool:
+        """Bury a dead sync call and leave *reply* for the api that waits for it; False if somebody else did."""
+        ...
+
+    async def seed_token(self, token: int) -> None:
+        """Make every later token larger than *token*: for a Redis that lost its data, and whose clock is behind."""
         ...
 
     async def pause(self) -> None:

@@ -1,23 +1,20 @@
 """Listens for cancels of running calls, as they are asked for. A message lost loses nothing: extend says it too."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from uuid import UUID
 
 from redis.asyncio.client import PubSub
 
 from common.queue.codec import decode_ids
-from common.queue.connection import REPLY_S, UNREACHABLE, RedisLink
+from common.queue.connection import REPLY_S, UNREACHABLE, Reconnects, RedisLink
 
 QUIET_S = 5.0  # after this long without a message the connection is asked whether it lives
-RETRY_FIRST_S = 0.1
-RETRY_MAX_S = 2.0
 
 
 async def listen(link: RedisLink, channel: str) -> AsyncIterator[UUID]:
     """Yield ids for ever, on a connection of its own, which is replaced when it is lost or silent. Raises nothing."""
-    pause_s = RETRY_FIRST_S
+    reconnects = Reconnects()
     while True:
         pubsub = link.waits.pubsub()
         try:
@@ -26,13 +23,12 @@ async def listen(link: RedisLink, channel: str) -> AsyncIterator[UUID]:
             while True:
                 for cancelled in await _next(pubsub):
                     yield cancelled
-                pause_s = RETRY_FIRST_S
+                reconnects.reset()
         except UNREACHABLE:
             await link.drop_idle()
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - only to spread reconnects
-        pause_s = min(2 * pause_s, RETRY_MAX_S)
+        await reconnects.pause()
 
 
 async def _next(pubsub: PubSub) -> list[UUID]:

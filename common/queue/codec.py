@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from common.models import MAX_PRIORITY, TYPE_SYNC, QueueEntry
+from common.models import MAX_PRIORITY, QueueEntry, SyncTicket
 from common.queue.base import (
     Acked,
     Cancelled,
+    DeadCall,
     Depth,
     Extension,
     Peeked,
@@ -23,7 +24,7 @@ LEVEL = 2**50  # places of one level; eight levels fit a double exactly
 NEXT_SYNC_PLACE = -1  # push.lua takes the next one of level 0
 SYNC_DELIVERIES = 1  # a sync call is never restored: its caller gets an answer instead
 
-Argument = bytes | int
+Argument = bytes | int | str
 
 _ACKED = (Acked.UNKNOWN, Acked.ACKED, Acked.NOT_RESERVED)
 _CANCELLED = (Cancelled.UNKNOWN, Cancelled.REMOVED, Cancelled.REQUESTED)
@@ -40,18 +41,18 @@ def place(priority: int, order_no: int) -> int:
 
 
 def entry_arguments(entries: Sequence[QueueEntry], max_deliveries: int) -> list[Argument]:
-    """What push.lua takes for each call; *max_deliveries* is for async ones."""
-    arguments: list[Argument] = []
+    """How many calls, what push.lua takes for each, and the tickets; *max_deliveries* is for async ones."""
+    arguments: list[Argument] = [len(entries)]
+    tickets: list[Argument] = []
     for entry in entries:
-        is_sync = entry.type == TYPE_SYNC
-        arguments += (
-            entry.id.bytes,
-            NEXT_SYNC_PLACE if is_sync else place(entry.priority, entry.order_no),
-            entry.delay_ms,
-            entry.memory_mb,
-            SYNC_DELIVERIES if is_sync else max_deliveries,
-        )
-    return arguments
+        ticket = entry.ticket
+        if ticket is None:
+            where = place(entry.priority, entry.order_no)
+            arguments += (entry.id.bytes, where, entry.delay_ms, entry.memory_mb, max_deliveries)
+        else:
+            arguments += (entry.id.bytes, NEXT_SYNC_PLACE, ticket.ttl_ms, entry.memory_mb, SYNC_DELIVERIES)
+            tickets += (ticket.reply_to.bytes, ticket.message)
+    return arguments + tickets
 
 
 def reservation_arguments(reservations: Sequence[Reservation]) -> list[Argument]:
@@ -70,7 +71,7 @@ def level_bounds() -> list[Argument]:
     return bounds
 
 
-class Reply(NamedTuple):
+class Look(NamedTuple):
     """reserve.lua's answer: the Reserved, whether maintenance has more to do, and the news it had seen."""
 
     reserved: Reserved
@@ -78,25 +79,44 @@ class Reply(NamedTuple):
     news: int
 
 
-def decode_reply(answer: list[Any]) -> Reply:
+def decode_look(answer: list[Any]) -> Look:
     """reserve.lua's answer."""
-    more, next_ms, news, expires_at_ms, *calls = answer
+    more, next_ms, news, expires_at_ms, has_left, sync_calls, *fields = answer
+    tickets_at = len(fields) - 3 * sync_calls
+    tickets: list[SyncTicket | None] = [
+        _ticket(*fields[i : i + 3]) for i in range(tickets_at, len(fields), 3)
+    ]
+    tickets += [None] * (tickets_at // 3 - sync_calls)
     reservations = [
         Reservation(
-            id=UUID(bytes=calls[i]),
-            token=calls[i + 1],
-            deliveries=calls[i + 2],
+            id=UUID(bytes=fields[3 * i]),
+            token=fields[3 * i + 1],
+            deliveries=fields[3 * i + 2],
             expires_at_ms=expires_at_ms,
+            ticket=ticket,
         )
-        for i in range(0, len(calls), 3)
+        for i, ticket in enumerate(tickets)
     ]
-    reserved = Reserved(reservations=reservations, next_ms=decode_next_ms(next_ms))
-    return Reply(reserved, more == 1, news)
+    reserved = Reserved(reservations=reservations, next_ms=decode_next_ms(next_ms), has_left=has_left == 1)
+    return Look(reserved, more == 1, news)
+
+
+def _ticket(reply_to: bytes, ttl_ms: int, message: bytes) -> SyncTicket | None:
+    """None for an async call's, which is empty."""
+    return SyncTicket(reply_to=UUID(bytes=reply_to), ttl_ms=ttl_ms, message=message) if reply_to else None
 
 
 def decode_next_ms(answer: int) -> int | None:
     """Milliseconds, None for the scripts' -1."""
     return None if answer < 0 else answer
+
+
+def decode_dead(answer: list[Any]) -> list[DeadCall]:
+    """dead.lua's answer."""
+    return [
+        DeadCall(id=UUID(bytes=answer[i]), deliveries=answer[i + 1], ticket=_ticket(*answer[i + 2 : i + 5]))
+        for i in range(0, len(answer), 5)
+    ]
 
 
 def decode_acked(answer: list[int]) -> list[Acked]:

@@ -5,13 +5,15 @@ failover or behind a dead network path the others are as bad. An operation that 
 """
 
 import asyncio
+import random
 import weakref
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedConnection
 from redis.backoff import NoBackoff
@@ -26,6 +28,8 @@ SENTINEL_S = 0.5  # for each sentinel that is asked
 SENTINEL_PORT = 26379
 REPLY_S = 3.0  # with the time to connect; asked twice at most
 MAX_CONNECTIONS = 32
+RECONNECT_FIRST_S = 0.1
+RECONNECT_MAX_S = 2.0
 
 # Redis 7 answers OOM and READONLY, 6.2 puts them inside a script's error: only these words are in both.
 OUT_OF_MEMORY = "command not allowed when used memory"
@@ -61,6 +65,18 @@ class RedisLink:
             await self._drop_if_lost(error)
             raise _queue_error(error) from error
 
+    @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator[AbstractConnection]:
+        """A connection for one that listens, closed at the end. Raises one of UNREACHABLE if there is none in time."""
+        pool = self._pools[1]
+        async with asyncio.timeout(REPLY_S):
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            yield connection
+        finally:
+            await connection.disconnect(nowait=True)
+            await pool.release(connection)
+
     async def drop_idle(self) -> None:
         """Close every connection that is not in use; the next operation opens a new one."""
         for pool in self._pools:
@@ -78,6 +94,21 @@ class RedisLink:
         if is_lost:
             await self.drop_idle()
         return is_lost
+
+
+class Reconnects:
+    """The pauses of one that listens for ever, before it connects again: longer each time, until `reset`."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._pause_s = RECONNECT_FIRST_S
+
+    async def pause(self) -> None:
+        """Random, so that many listeners don't come back at once."""
+        await asyncio.sleep(random.uniform(self._pause_s / 2, self._pause_s))  # noqa: S311 - no secret
+        self._pause_s = min(2 * self._pause_s, RECONNECT_MAX_S)
 
 
 class _Pool(BlockingConnectionPool):

@@ -3,13 +3,18 @@
 All keys of a queue share one hash tag, so that they live in one slot of a Redis Cluster.
 """
 
+from uuid import UUID
+
 from msgspec import Struct
 
 from common.queue.base import Lane
 
 
 class Keys(Struct, frozen=True, kw_only=True):
-    """The keys of one queue, by the names that the scripts' headers use. ``cancelled`` is a channel, not a key."""
+    """The keys of one queue, by the names that the scripts' headers use. ``cancelled`` is a channel, not a key.
+
+    Of ``replies`` this is the beginning: each api that waits for replies has a list of its own.
+    """
 
     ready: str
     delay: str
@@ -20,10 +25,17 @@ class Keys(Struct, frozen=True, kw_only=True):
     wake_sync: str
     wake_async: str
     cancelled: str
+    sync: str
+    message: str
+    replies: str
 
     def wake(self, lane: Lane) -> str:
         """The list of wake tokens of *lane*."""
         return self.wake_sync if lane is Lane.SYNC else self.wake_async
+
+    def replies_to(self, reply_to: UUID) -> str:
+        """The list of the replies addressed to *reply_to*."""
+        return f"{self.replies}:{reply_to.hex}"
 
 
 def queue_keys(queue_name: str) -> Keys:

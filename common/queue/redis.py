@@ -13,11 +13,12 @@ from redis.exceptions import NoScriptError
 
 from common.errors import EvictingRedisError, NotReservedError, QueueFullError
 from common.models import QueueEntry
-from common.queue import cancellations, codec, scripts
+from common.queue import cancellations, codec, replies, scripts
 from common.queue.base import (
     Acked,
     Cancelled,
     Capacity,
+    DeadCall,
     Depth,
     Extension,
     Lane,
@@ -48,7 +49,10 @@ class RedisQueue:
         self._link = link
         self._keys = queue_keys(settings.queue_name)
         self._script_keys = {
-            script.name: (len(script.keys), *(getattr(self._keys, key) for key in script.keys))
+            script.name: (
+                len(script.keys),
+                *(getattr(self._keys, key) for key in script.keys if key != scripts.REPLIES),
+            )
             for script in scripts.ALL
         }
         self._max_calls = settings.queue_max_calls
@@ -63,12 +67,15 @@ class RedisQueue:
         return cls(RedisLink(settings.redis_url), settings)
 
     async def push(self, entries: Sequence[QueueEntry]) -> int:
-        """As the contract says for up to 500 calls; of a longer list, earlier parts may be pushed already."""
+        """As the contract says for up to 500 calls; of a longer list, earlier parts may be pushed already.
+
+        With sync calls it is never repeated by itself: one may have ended by then, and nothing would stop a second run.
+        """
         new = 0
         for part in _parts(entries):
-            added = await self._run(
-                scripts.PUSH, self._max_calls, *codec.entry_arguments(part, MAX_DELIVERIES)
-            )
+            again = all(entry.ticket is None for entry in part)
+            arguments = codec.entry_arguments(part, MAX_DELIVERIES)
+            added = await self._run(scripts.PUSH, self._max_calls, *arguments, again=again)
             if added < 0:
                 raise QueueFullError
             new += added
@@ -89,15 +96,17 @@ class RedisQueue:
                 *(self._lease_ms, incarnation.bytes, self._news, int(rounds > 0)),
                 again=False,
             )
-            reply = codec.decode_reply(answer)
-            self._news = reply.news
-            if not reply.has_more or rounds == 0:
-                return reply.reserved
+            look = codec.decode_look(answer)
+            self._news = look.news
+            if not look.has_more or rounds == 0:
+                return look.reserved
 
     async def wait(self, lanes: Sequence[Lane], timeout_s: float) -> None:
         """As the contract says; returns after 5 s at the latest, and after a connection that was lost.
 
-        Reserve first: the waiters that wait longest are woken first, so each must have looked before it waits."""
+        Reserve first: the waiters that wait longest are woken first, so each must have looked before it waits. A wait
+        may go on beside further reserves. One that returned must be followed by a reserve that begins after that.
+        """
         block_s = max(MIN_BLOCK_S, min(timeout_s, MAX_BLOCK_S))
         if not lanes:
             await asyncio.sleep(block_s)
@@ -117,6 +126,15 @@ class RedisQueue:
             answer = await self._run(scripts.ACK, *codec.reservation_arguments(part))
             found += codec.decode_acked(answer)
         return found
+
+    async def reply(self, reservation: Reservation, reply: bytes) -> Acked:
+        """As the contract says. Raises ValueError for an async call's reservation."""
+        key, id_ = self._replies_to(reservation), reservation.id.bytes
+        code = await self._run(scripts.REPLY, key, id_, reservation.token, reply)
+        return codec.decode_acked([code])[0]
+
+    def replies(self, reply_to: UUID) -> AsyncIterator[bytes]:
+        return replies.listen(self._link, self._keys.replies_to(reply_to))
 
     async def delete(self, reservation: Reservation) -> None:
         if await self.ack([reservation]) == [Acked.NOT_RESERVED]:
@@ -155,15 +173,24 @@ class RedisQueue:
     async def maintain(self) -> int | None:
         return codec.decode_next_ms(await self._run(scripts.MAINTAIN))
 
-    async def dead(self, limit: int) -> list[UUID]:
+    async def dead(self, limit: int) -> list[DeadCall]:
+        """As the contract says; at most 500, and only the first few if they carry more than 16 MiB of messages."""
         if limit < 1:
             return []
-        ids = await self._link.reach(lambda: self._link.commands.zrange(self._keys.dead, 0, limit - 1))
-        return [UUID(bytes=raw) for raw in ids]
+        return codec.decode_dead(await self._run(scripts.DEAD, min(limit, MAX_BATCH)))
 
     async def bury(self, ids: Sequence[UUID]) -> None:
         for part in _parts(ids):
             await self._run(scripts.BURY, *(id_.bytes for id_ in part))
+
+    async def bury_replied(self, call: DeadCall, reply: bytes) -> bool:
+        """As the contract says. Raises ValueError for an async call. After a lost answer it is repeated: then False may
+        mean that this very call did it."""
+        buried: int = await self._run(scripts.BURY_REPLIED, self._replies_to(call), call.id.bytes, reply)
+        return buried == 1
+
+    async def seed_token(self, token: int) -> None:
+        await self._run(scripts.SEED_TOKEN, token)
 
     async def pause(self) -> None:
         await self._run(scripts.PAUSE)
@@ -191,6 +218,12 @@ class RedisQueue:
 
     async def aclose(self) -> None:
         await self._link.aclose()
+
+    def _replies_to(self, call: Reservation | DeadCall) -> str:
+        """The last key of a script that leaves a reply."""
+        if call.ticket is None:
+            raise ValueError(f"nobody waits for a reply of call {call.id}: it has no ticket")
+        return self._keys.replies_to(call.ticket.reply_to)
 
     async def _run(self, script: Script, *arguments: codec.Argument, again: bool = True) -> Any:
         keys = self._script_keys[script.name]

@@ -1,6 +1,7 @@
 """The Lua scripts: which keys each one takes, and its full text with the shared parts put in.
 
-A script is told its keys (``KEYS``) and computes none. Runs nothing; redis.py does.
+A script is told its keys (``KEYS``) and computes none. Runs nothing; redis.py does. ``replies``, where a script has it,
+is its last key: which list it is comes with the call.
 """
 
 import re
@@ -34,18 +35,24 @@ def _source(file_name: str) -> str:
 
 
 _ALL_PLACES = ("ready", "delay", "lease", "meta", "dead", "state", "wake_sync", "wake_async")
+_TICKETS = ("sync", "message")
+REPLIES = "replies"
 
-PUSH = _script("push", "ready", "delay", "meta", "state", "wake_sync", "wake_async")
-RESERVE = _script("reserve", *_ALL_PLACES)
-ACK = _script("ack", "lease", "meta")
+PUSH = _script("push", "ready", "delay", "meta", "state", "wake_sync", "wake_async", *_TICKETS)
+RESERVE = _script("reserve", *_ALL_PLACES, *_TICKETS)
+ACK = _script("ack", "lease", "meta", *_TICKETS)
+REPLY = _script("reply", "lease", "meta", *_TICKETS, REPLIES)
 EXTEND = _script("extend", "lease", "meta")
 RELEASE = _script("release", *_ALL_PLACES)
 RELEASE_INCARNATION = _script(
     "release_incarnation", "ready", "lease", "meta", "dead", "state", "wake_sync", "wake_async"
 )
-CANCEL = _script("cancel", "ready", "delay", "lease", "meta", "cancelled")
-MAINTAIN = _script("maintain", *_ALL_PLACES)
-BURY = _script("bury", "meta", "dead")
+CANCEL = _script("cancel", "ready", "delay", "lease", "meta", *_TICKETS, "cancelled")
+MAINTAIN = _script("maintain", *_ALL_PLACES, "sync")
+DEAD = _script("dead", "meta", "dead", *_TICKETS)
+BURY = _script("bury", "meta", "dead", *_TICKETS)
+BURY_REPLIED = _script("bury_replied", "meta", "dead", *_TICKETS, REPLIES)
+SEED_TOKEN = _script("seed_token", "state")
 PAUSE = _script("pause", "state", "wake_sync", "wake_async")
 RESUME = _script("resume", "ready", "delay", "state", "wake_sync", "wake_async")
 PEEK = _script("peek", "ready", "meta")
@@ -53,6 +60,6 @@ DEPTH = _script("depth", "ready", "delay", "lease", "meta", "dead", "state")
 GENERATION = _script("generation", "state")
 
 ALL = (
-    *(PUSH, RESERVE, ACK, EXTEND, RELEASE, RELEASE_INCARNATION, CANCEL),
-    *(MAINTAIN, BURY, PAUSE, RESUME, PEEK, DEPTH, GENERATION),
+    *(PUSH, RESERVE, ACK, REPLY, EXTEND, RELEASE, RELEASE_INCARNATION, CANCEL),
+    *(MAINTAIN, DEAD, BURY, BURY_REPLIED, SEED_TOKEN, PAUSE, RESUME, PEEK, DEPTH, GENERATION),
 )

@@ -1,11 +1,12 @@
 -- Forget finished calls for good. Nothing here needs memory, so a full Redis allows it.
--- KEYS: lease meta
+-- KEYS: lease meta sync message
 -- ARGV: for each call: id, token
 -- Returns for each call 1 acked, 0 unknown, 2 known but not leased with this token.
-local lease, meta = unpack(KEYS)
+local lease, meta, sync, message = unpack(KEYS)
 -- include: record.lua
+-- include: forget.lua
 
-local ids, answer, acked = {}, {}, {}
+local ids, answer, acked, sync_calls = {}, {}, {}, {}
 for i = 1, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 local records = redis.call('HMGET', meta, unpack(ids))
 for i, id in ipairs(ids) do
@@ -14,6 +15,7 @@ for i, id in ipairs(ids) do
   elseif is_held(records[i], ARGV[2 * i]) then
     answer[i] = 1
     acked[#acked + 1] = id
+    if is_sync(place_of(records[i])) then sync_calls[#sync_calls + 1] = id end
   else
     answer[i] = 2
   end
@@ -21,5 +23,6 @@ end
 if #acked > 0 then
   redis.call('ZREM', lease, unpack(acked))
   redis.call('HDEL', meta, unpack(acked))
+  forget_tickets(sync_calls)
 end
 return answer

@@ -38,3 +38,7 @@ end
 local function is_sync(place)
   return place < LEVEL
 end
+
+local function place_of(record)
+  return (struct.unpack('<d', record))
+end

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from common.models import TYPE_SYNC, QueueEntry, new_id
+from common.models import QueueEntry, SyncTicket, new_id
 from common.queue.base import Capacity, Depth, Reserved
 
 
@@ -33,10 +33,20 @@ def entry(order_no: int, priority: int = 0, *, delay_ms: int = 0, memory_mb: int
     )
 
 
-def sync_entry(*, memory_mb: int = 128) -> QueueEntry:
-    """A sync call. Its order_no and priority must not matter, so they are such as would put it last."""
+MINUTE_MS = 60_000
+
+
+def sync_entry(
+    *, memory_mb: int = 128, reply_to: UUID | None = None, ttl_ms: int = MINUTE_MS, message: bytes = b"sync"
+) -> QueueEntry:
+    """A sync call. Order_no, priority and delay must not matter, so they are such as would put it last."""
     return QueueEntry(
-        id=new_id(), order_no=2**50 - 1, priority=0, delay_ms=0, memory_mb=memory_mb, type=TYPE_SYNC
+        id=new_id(),
+        order_no=2**50 - 1,
+        priority=0,
+        delay_ms=MINUTE_MS,
+        memory_mb=memory_mb,
+        ticket=SyncTicket(reply_to=reply_to or new_id(), ttl_ms=ttl_ms, message=message),
     )
 
 

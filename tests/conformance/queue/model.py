@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from uuid import UUID
 
-from common.models import TYPE_SYNC, QueueEntry
-from common.queue.base import Acked, Cancelled, Capacity, Extension, Reservation
+from common.models import QueueEntry
+from common.queue.base import Acked, Cancelled, Capacity, DeadCall, Extension, Reservation
 
 
 class Place(Enum):
@@ -20,7 +20,9 @@ class Place(Enum):
 
 @dataclass
 class ModelCall:
-    """One known call. ``is_over``: its delay or its lease has run out, and maintenance has not seen it yet."""
+    """One known call. ``is_over``: its delay or its lease has run out, and maintenance has not seen it yet.
+
+    ``is_late``: it is a sync call, and its wait for a worker is over."""
 
     entry: QueueEntry
     level: int
@@ -31,6 +33,7 @@ class ModelCall:
     holder: UUID | None = None
     is_flagged: bool = False
     is_over: bool = False
+    is_late: bool = False
 
     @property
     def is_sync(self) -> bool:
@@ -66,9 +69,10 @@ class QueueModel:
             return None
         for entry in new.values():
             level, number = 3 - entry.priority, entry.order_no
-            if entry.type == TYPE_SYNC:
+            is_sync = entry.ticket is not None
+            if is_sync:
                 level, number, self.sync_pushes = 0, self.sync_pushes, self.sync_pushes + 1
-            place = Place.DELAY if entry.delay_ms else Place.READY
+            place = Place.DELAY if entry.delay_ms and not is_sync else Place.READY
             self.calls[entry.id] = ModelCall(entry, level, number, place)
         return len(new)
 
@@ -80,9 +84,16 @@ class QueueModel:
             if call.place is Place.DELAY:
                 call.place = Place.READY
 
+    def bury_late(self) -> None:
+        for call in self.at(Place.READY):
+            if call.is_late:
+                call.place = Place.DEAD
+
     def reserve(self, capacity: Capacity, holder: UUID) -> list[UUID]:
         """The ids in order; `lease` then notes the tokens that the real queue gave."""
         self.maintain()
+        if min(capacity.slots, capacity.sync_slots) > 0 and not self.is_paused:
+            self.bury_late()
         free = {True: capacity.sync_slots, False: capacity.async_slots}
         slots, free_mb = capacity.slots, capacity.free_mb
         taken: list[UUID] = []
@@ -109,6 +120,21 @@ class QueueModel:
             if what is Acked.ACKED:
                 del self.calls[reservation.id]
         return list(found.values())
+
+    def reply(self, reservation: Reservation) -> Acked:
+        return self.ack([reservation])[0]
+
+    def bury_replied(self, call: DeadCall) -> bool:
+        known = call.id in self.calls
+        self.bury([call.id])
+        return known and call.id not in self.calls
+
+    def has_left(self, capacity: Capacity) -> bool:
+        """Whether ready calls of the lanes asked for stay, after a reserve."""
+        if capacity.slots == 0 or self.is_paused:
+            return False
+        asked = {True: capacity.sync_slots, False: capacity.async_slots}
+        return any(asked[call.is_sync] > 0 for call in self.at(Place.READY))
 
     def extend(self, reservation: Reservation) -> Extension:
         if reservation.id not in self.calls:

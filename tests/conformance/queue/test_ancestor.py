@@ -79,7 +79,7 @@ async def test_r3_r12_a_poison_call_is_set_aside_and_stops_nothing_behind_it(
         assert ids(await queue.reserve(slots(1), new_id())) == [poison.id]
         await expire(admin, queue)
     assert ids(await queue.reserve(ROOMY, new_id())) == [good.id]
-    assert await queue.dead(9) == [poison.id], "handed over, not gone"
+    assert [dead.id for dead in await queue.dead(9)] == [poison.id], "handed over, not gone"
 
 
 async def test_r5_r10_many_maintainers_restore_and_promote_each_call_once(

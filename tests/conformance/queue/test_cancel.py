@@ -90,7 +90,7 @@ async def test_a_cancelled_call_that_loses_its_lease_is_dropped_and_a_sync_one_h
     assert await hasty_queue.cancel([call.id, sync.id]) == [Cancelled.REQUESTED] * 2
     await lose_lease(hasty_queue, incarnation)
     assert [peeked.id for peeked in await hasty_queue.peek(9)] == [later.id]
-    assert await hasty_queue.dead(9) == [sync.id]
+    assert [dead.id for dead in await hasty_queue.dead(9)] == [sync.id]
     assert await hasty_queue.cancel([sync.id]) == [Cancelled.UNKNOWN], "it is the store's to settle"
     assert is_conserved(await hasty_queue.depth())
     assert await hasty_queue.push([call]) == 1, "what the reconciler does with a call that nobody settled"

@@ -10,15 +10,17 @@ import pytest
 from redis.asyncio import Redis
 
 from common.errors import EvictingRedisError, QueueFullError, QueueUnavailableError
-from common.models import new_id
-from common.queue.base import Acked, Extension, Lane, Reservation
+from common.models import SyncTicket, new_id
+from common.queue.base import Acked, DeadCall, Extension, Lane, Reservation
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from deploy.local import LocalRedis
-from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, slots
+from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, slots, sync_entry
+from tests.conformance.queue.test_pause import commands_counted
 from tests.polling import eventually
 
-NOBODY = Reservation(id=UUID(int=1), token=1, deliveries=1, expires_at_ms=0)
+TICKET = SyncTicket(reply_to=UUID(int=2), ttl_ms=1, message=b"")
+NOBODY = Reservation(id=UUID(int=1), token=1, deliveries=1, expires_at_ms=0, ticket=TICKET)
 
 
 async def test_tokens_grow_over_flushall(own_queue: RedisQueue, own_admin: Redis, incarnation: UUID) -> None:
@@ -90,7 +92,7 @@ async def test_a_full_redis_still_buries(own_redis: LocalRedis, own_admin: Redis
     while not (dead := await queue.dead(1)):
         await queue.reserve(slots(1), incarnation)
         await queue.release_incarnation(incarnation)
-    await queue.bury(dead)
+    await queue.bury([call.id for call in dead])
     assert (await queue.depth()).calls == 0
     await queue.aclose()
 
@@ -146,6 +148,7 @@ OPERATIONS: dict[str, Operation] = {
     "reserve": lambda queue: queue.reserve(ROOMY, new_id()),
     "wait": lambda queue: queue.wait([Lane.ASYNC], 1),
     "ack": lambda queue: queue.ack([NOBODY]),
+    "reply": lambda queue: queue.reply(NOBODY, b""),
     "delete": lambda queue: queue.delete(NOBODY),
     "extend": lambda queue: queue.extend([NOBODY]),
     "release": lambda queue: queue.release([NOBODY]),
@@ -157,6 +160,10 @@ OPERATIONS: dict[str, Operation] = {
     "maintain": lambda queue: queue.maintain(),
     "dead": lambda queue: queue.dead(1),
     "bury": lambda queue: queue.bury([NOBODY.id]),
+    "bury_replied": lambda queue: queue.bury_replied(
+        DeadCall(id=NOBODY.id, deliveries=1, ticket=TICKET), b""
+    ),
+    "seed_token": lambda queue: queue.seed_token(1),
     "depth": lambda queue: queue.depth(),
     "generation": lambda queue: queue.generation(),
     "check": lambda queue: queue.check(),
@@ -201,3 +208,24 @@ async def test_a_reserve_whose_reply_is_lost_strands_nothing(
 
     assert await eventually(again) == [call.id]
     await queue.aclose()
+
+
+async def test_a_sync_push_whose_reply_is_lost_is_not_repeated(
+    own_redis: LocalRedis, own_queue: RedisQueue, own_admin: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await own_queue.push([entry(1)])
+    monkeypatch.setattr("common.queue.connection.REPLY_S", 0.2)
+    async with commands_counted(own_admin) as counted:
+        os.kill(own_redis.child.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(QueueUnavailableError):
+                await own_queue.push([sync_entry()])
+        finally:
+            os.kill(own_redis.child.pid, signal.SIGCONT)
+        monkeypatch.undo()
+
+        async def pushed() -> bool:
+            return (await own_queue.depth()).ready_sync == 1
+
+        await eventually(pushed)
+    assert counted["hmget"] == 1, "each push begins with one"

@@ -67,7 +67,7 @@ async def test_a_sync_call_that_lost_its_worker_is_dead_and_never_restored(
         return (await hasty_queue.depth()).leased == 0
 
     await eventually(restored)
-    assert await hasty_queue.dead(9) == [sync.id]
+    assert [dead.id for dead in await hasty_queue.dead(9)] == [sync.id]
     assert ids(await hasty_queue.reserve(ROOMY, incarnation)) == [other.id]
 
 
@@ -98,7 +98,7 @@ async def test_a_worker_filled_by_sync_calls_passes_the_async_news_on(
     await queue.wait([Lane.ASYNC], 4)  # takes the token of the async call
     await queue.push([sync_entry()])
     assert len(ids(await queue.reserve(room(1), incarnation))) == 1
-    assert await admin.llen(queue._keys.wake_async) == 1, "somebody else has to look"
+    assert await admin.llen(queue._keys.wake_async), "somebody else has to look"
 
 
 async def test_peek_shows_the_head_and_touches_nothing(queue: RedisQueue, incarnation: UUID) -> None:

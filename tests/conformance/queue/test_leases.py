@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from common.errors import NotReservedError
 from common.models import new_id
-from common.queue.base import Acked, Extension, Reservation
+from common.queue.base import Acked, DeadCall, Extension, Reservation
 from common.queue.redis import MAX_DELIVERIES, RedisQueue
 from tests.conformance.queue.conftest import OpenQueue
 from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, slots
@@ -163,7 +163,7 @@ async def test_a_call_delivered_too_often_is_dead_until_it_is_buried(
         else:
             await restored(hasty_queue)
     assert ids(await hasty_queue.reserve(ROOMY, incarnation)) == []
-    assert await hasty_queue.dead(10) == [poison.id]
+    assert await hasty_queue.dead(10) == [DeadCall(id=poison.id, deliveries=MAX_DELIVERIES)]
     depth = await hasty_queue.depth()
     assert (depth.dead, depth.calls) == (1, 1)
     assert await hasty_queue.push([poison]) == 0

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from redis.asyncio import Redis
 
 from common.errors import QueueFullError
-from common.models import TYPE_ASYNC, TYPE_SYNC, QueueEntry, new_id
-from common.queue.base import Capacity, Depth, Lane, Reservation
+from common.models import QueueEntry, SyncTicket, new_id
+from common.queue.base import Capacity, DeadCall, Depth, Lane, Reservation
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from tests.conformance.queue.model import Place, QueueModel
@@ -33,19 +33,25 @@ new_entries = st.builds(
     priority=st.integers(0, 2),
     delay_ms=st.sampled_from([0, 0, 0, HOUR_S * 1000]),
     memory_mb=st.sampled_from([1, 10, 100]),
-    type=st.just(TYPE_ASYNC),
+    ticket=st.none(),
 )
 sync_entries = st.builds(
     QueueEntry,
     id=st.uuids(),
     order_no=st.just(0),
     priority=st.integers(0, 2),
-    delay_ms=st.just(0),
+    delay_ms=st.sampled_from([0, HOUR_S * 1000]),
     memory_mb=st.sampled_from([1, 10, 100]),
-    type=st.just(TYPE_SYNC),
+    ticket=st.builds(
+        SyncTicket, reply_to=st.uuids(), ttl_ms=st.just(HOUR_S * 1000), message=st.binary(max_size=3)
+    ),
 )
 some_slots = st.integers(0, 4)
 memory_mb = st.sampled_from([5, 50, 500])
+
+
+def without_ttl(ticket: SyncTicket | None) -> tuple[UUID, bytes] | None:
+    return None if ticket is None else (ticket.reply_to, ticket.message)
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -64,6 +70,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.model = QueueModel(MAX_CALLS, MAX_DELIVERIES)
         self.held: list[Reservation] = []
         self.seen: list[QueueEntry] = []
+        self.dead: list[DeadCall] = []
+        self.seed = 0
 
     def teardown(self) -> None:
         self.run(self.forget())
@@ -116,18 +124,45 @@ class QueueMachine(RuleBasedStateMachine):
 
     def reserve_as(self, capacity: Capacity, worker: UUID) -> None:
         reserved = self.run(self.queue.reserve(capacity, worker))
-        newest = max((reservation.token for reservation in self.held), default=0)
+        newest = max([self.seed, *(reservation.token for reservation in self.held)])
         assert [each.id for each in reserved.reservations] == self.model.reserve(capacity, worker)
+        assert reserved.has_left == self.model.has_left(capacity)
         assert all(each.token > newest for each in reserved.reservations)
         self.model.lease(reserved.reservations)
         self.held += reserved.reservations
         for each in reserved.reservations:
-            assert each.deliveries == self.model.calls[each.id].deliveries
+            call = self.model.calls[each.id]
+            assert each.deliveries == call.deliveries
+            assert without_ttl(each.ticket) == without_ttl(call.entry.ticket)
 
     @rule(picks=indices)
     def ack(self, picks: list[int]) -> None:
         some = self.reservations(picks)
         assert self.run(self.queue.ack(some)) == self.model.ack(some)
+
+    @rule(picks=indices)
+    def reply(self, picks: list[int]) -> None:
+        for each in self.reservations(picks):
+            if each.ticket is not None:
+                assert self.run(self.queue.reply(each, b"reply")) == self.model.reply(each)
+
+    @rule(ahead=st.integers(1, 3))
+    def seed_token(self, ahead: int) -> None:
+        self.seed = max([self.seed, *(reservation.token for reservation in self.held)]) + ahead
+        self.run(self.queue.seed_token(self.seed))
+
+    @rule(picks=indices)
+    def wait_ends(self, picks: list[int]) -> None:
+        calls = sorted(
+            (call for call in self.model.calls.values() if call.is_sync), key=lambda call: call.order
+        )
+        for call in [calls[pick] for pick in dict.fromkeys(picks) if pick < len(calls)]:
+            call.is_late = True
+            self.run(self.end_wait(call.entry.id))
+
+    async def end_wait(self, call_id: UUID) -> None:
+        ticket: Any = await self.admin.hget(self.keys.sync, call_id.bytes)
+        await self.admin.hset(self.keys.sync, call_id.bytes, bytes(8) + ticket[8:])
 
     @rule(picks=indices)
     def extend(self, picks: list[int]) -> None:
@@ -164,6 +199,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def maintain(self) -> None:
         self.model.maintain()
+        self.model.bury_late()
         next_ms = self.run(self.queue.maintain())
         assert (next_ms is None) == (not self.model.at(Place.LEASE) + self.model.at(Place.DELAY))
 
@@ -195,22 +231,34 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def bury(self) -> None:
-        dead = self.run(self.queue.dead(MAX_CALLS))
-        assert set(dead) == {call.entry.id for call in self.model.at(Place.DEAD)}
+        found = self.run(self.queue.dead(MAX_CALLS))
+        assert {(call.id, call.deliveries, without_ttl(call.ticket)) for call in found} == {
+            (call.entry.id, call.deliveries, without_ttl(call.entry.ticket))
+            for call in self.model.at(Place.DEAD)
+        }
+        dead = [call.id for call in found]
+        self.dead += [call for call in found if call.ticket is not None]
         buried = [*dead[:2], *self.model.calls]
         self.run(self.queue.bury(buried[:4]))
         self.model.bury(buried[:4])
+
+    @rule(picks=indices)
+    def bury_replied(self, picks: list[int]) -> None:
+        for call in [self.dead[-pick] for pick in picks if 0 < pick <= len(self.dead)]:
+            assert self.run(self.queue.bury_replied(call, b"reply")) == self.model.bury_replied(call)
 
     @rule(order=st.randoms(use_true_random=False))
     def lose_everything_and_rebuild(self, order: random.Random) -> None:
         self.run(self.forget())
         entries = self.model.lose_everything()
+        self.seed = 0
         order.shuffle(entries)
         assert self.run(self.queue.push(entries)) == self.model.push(entries)
 
     @invariant()
     def every_call_is_in_exactly_one_place(self) -> None:
         standing, known, tokens, depth = self.run(self.look())
+        ticketed, messages = self.run(self.look_at_tickets())
         self.check_depth(depth)
         for place, ids in standing.items():
             assert set(ids) == {call.entry.id.bytes for call in self.model.at(place)}, place
@@ -218,6 +266,8 @@ class QueueMachine(RuleBasedStateMachine):
         everywhere = [call_id for ids in standing.values() for call_id in ids]
         assert len(everywhere) == len(set(everywhere)) == len(known)
         assert set(everywhere) == set(known) == {call_id.bytes for call_id in self.model.calls}
+        tickets = {call.entry.id.bytes for call in self.model.calls.values() if call.is_sync}
+        assert set(ticketed) == set(messages) == tickets
         assert tokens == 0 if self.model.is_paused else tokens <= 128
         # A record is 30 bytes, 16 more while leased, one more once its cancel was asked for.
         for call in self.model.calls.values():
@@ -232,6 +282,9 @@ class QueueMachine(RuleBasedStateMachine):
         tokens = [await self.admin.llen(self.keys.wake(lane)) for lane in Lane]
         places = dict(zip(SCORES, standing, strict=True))
         return places, known, sum(tokens), await self.queue.depth()
+
+    async def look_at_tickets(self) -> tuple[list[Any], list[Any]]:
+        return await self.admin.hkeys(self.keys.sync), await self.admin.hkeys(self.keys.message)
 
     def check_depth(self, depth: Depth) -> None:
         at = self.model.at

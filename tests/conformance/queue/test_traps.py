@@ -11,11 +11,12 @@ from redis.exceptions import ResponseError
 from common.errors import QueueFullError
 from common.models import new_id
 from common.queue import codec, scripts
-from common.queue.base import Cancelled, Extension
+from common.queue.base import Acked, Cancelled, DeadCall, Extension
 from common.queue.redis import RedisQueue
 from tests.conformance.queue.conftest import OpenQueue
 from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, room, slots, sync_entry
 from tests.conformance.queue.test_ancestor import expire
+from tests.conformance.queue.test_faults import NOBODY
 from tests.conformance.queue.test_pause import commands_counted
 from tests.conformance.queue.test_wait import waiting, woken
 
@@ -50,6 +51,7 @@ async def test_trap_2_a_full_redis_lets_all_go_on_but_push(
         Extension.HELD,
         Extension.CANCEL_REQUESTED,
     ]
+    await own_queue.seed_token(held[-1].token)
     await own_queue.pause()
     assert await own_queue.release(held) == [True] * 3
     assert [each.id for each in await own_queue.peek(9)] == [running.id]
@@ -60,8 +62,32 @@ async def test_trap_2_a_full_redis_lets_all_go_on_but_push(
     assert ids(again) == [running.id]
     await own_queue.cancel([running.id])
     assert await own_queue.release_incarnation(incarnation) == 1
-    await own_queue.bury(await own_queue.dead(9))
+    await own_queue.bury([dead.id for dead in await own_queue.dead(9)])
     assert (await own_queue.depth()).calls == 0
+    await own_admin.config_set("maxmemory", 0)
+
+
+async def test_trap_2_a_full_redis_takes_replies(
+    own_queue: RedisQueue, own_admin: Redis, incarnation: UUID
+) -> None:
+    reply_to = new_id()
+    done, lost, late = (sync_entry(reply_to=reply_to, ttl_ms=ttl_ms) for ttl_ms in (60_000, 60_000, 0))
+    await own_queue.push([done, lost, late])
+    held = (await own_queue.reserve(slots(2), incarnation)).reservations
+    await own_admin.config_set("maxmemory", 1)
+    with pytest.raises(QueueFullError):
+        await own_queue.push([refused := sync_entry(message=bytes(1000)), entry(1)])
+    assert await own_admin.hexists(own_queue._keys.message, refused.id.bytes) == 0
+    assert await own_queue.reply(held[0], b"done") is Acked.ACKED
+    await own_queue.release_incarnation(incarnation)
+    await own_queue.maintain()
+    for dead in await own_queue.dead(9):
+        assert await own_queue.bury_replied(dead, b"dead")
+    assert (await own_queue.depth()).calls == 0
+    replies = own_queue.replies(reply_to)
+    assert [await anext(replies) for _ in range(3)] == [b"done", b"dead", b"dead"]
+    keys = own_queue._keys
+    assert await own_admin.exists(keys.sync, keys.message, keys.meta) == 0
     await own_admin.config_set("maxmemory", 0)
 
 
@@ -71,7 +97,7 @@ async def test_trap_3_a_push_that_fails_inside_its_script_changes_nothing(
     keys = [getattr(queue._keys, key) for key in scripts.PUSH.keys]
     good = codec.entry_arguments([entry(1), entry(2, delay_ms=5)], 10)
     for bad in ([new_id().bytes, "x", 0, 1, 10], [new_id().bytes, 5, "x", 1, 10], [new_id().bytes, 5, 0]):
-        arguments: list[Any] = [100, *good, *bad]
+        arguments: list[Any] = [100, 3, *good[1:], *bad]
         with pytest.raises(ResponseError):
             await admin.eval(scripts.PUSH.text, len(keys), *keys, *arguments)
         assert await admin.exists(*keys) == 0
@@ -118,6 +144,10 @@ async def test_trap_6_scripts_that_redis_forgot_are_sent_again(
         queue.generation,
         lambda: queue.cancel([call.id]),
         lambda: queue.bury([call.id]),
+        lambda: queue.dead(1),
+        lambda: queue.seed_token(1),
+        lambda: queue.reply(NOBODY, b""),
+        lambda: queue.bury_replied(DeadCall(id=call.id, deliveries=1, ticket=NOBODY.ticket), b""),
     ):
         await admin.script_flush()
         await operation()

@@ -213,3 +213,19 @@ async def test_a_worker_without_room_does_not_wake_itself(
         await queue.push([entry(9, priority=1, memory_mb=10)])
         await woken(tasks)
     assert len(ids(await queue.reserve(NO_ROOM, incarnation))) == 1
+
+
+async def test_a_worker_that_waits_while_it_reserves_does_not_keep_the_word_for_itself(
+    queue: RedisQueue, open_queue: OpenQueue, admin: Redis, incarnation: UUID
+) -> None:
+    await queue.push([entry(1, memory_mb=900), entry(2, memory_mb=10)])
+    busy, other = open_queue(), open_queue()
+    for each in (busy, other):
+        assert ids(await each.reserve(NO_ROOM, incarnation)) == []
+        await each.wait([Lane.ASYNC], LONG_S)  # the tokens of the push
+    # The busy one waits longest: the token that it leaves comes back to it.
+    async with waiting(admin, busy) as first, waiting(admin, other, beside=1) as second:
+        taken = await busy.reserve(room(1, free_mb=950, total_mb=1000), incarnation)
+        assert (len(taken.reservations), taken.has_left) == (1, True)
+        await woken([*first, *second])
+    assert len(ids(await other.reserve(NO_ROOM, incarnation))) == 1

@@ -18,6 +18,8 @@ from common.models import (
     AppFilter,
     Call,
     CallFilter,
+    Headers,
+    LogMarks,
     Outcome,
     QueueEntry,
     Route,
@@ -51,6 +53,22 @@ class Settlement(Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
+class FinishedCall(Struct, frozen=True, kw_only=True):
+    """A sync call that has ended, or that no worker ran: it is stored only now. ``call`` says what came before."""
+
+    call: Call
+    outcome: Outcome
+
+
+class CallResult(Struct, frozen=True, kw_only=True):
+    """What a finished call answered: its function's status and headers, and the body. ``format`` is its route's."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    format: str
+
+
 class LogStore(Protocol):
     """What calls printed on stderr, as the bytes they were."""
 
@@ -60,6 +78,10 @@ class LogStore(Protocol):
 
     async def get_log(self, app_name: str, call_id: UUID) -> bytes:
         """The call's log. Raises CallLogNotFoundError if it has none."""
+        ...
+
+    async def get_log_marks(self, app_name: str, call_id: UUID) -> LogMarks:
+        """When which part of the call's log came, in order; empty where that was not noted."""
         ...
 
 
@@ -159,8 +181,8 @@ class Datastore(LogStore, Protocol):
         """The call's payload. Raises CallNotFoundError."""
         ...
 
-    async def get_result(self, app_name: str, call_id: UUID) -> bytes:
-        """What a finished call printed on stdout. Raises CallResultNotFoundError."""
+    async def get_result(self, app_name: str, call_id: UUID) -> CallResult:
+        """What a finished call answered: of format ``default``, all its stdout. Raises CallResultNotFoundError."""
         ...
 
     async def claim(
@@ -189,12 +211,35 @@ class Datastore(LogStore, Protocol):
         """
         ...
 
+    async def record_finished(self, finished: Sequence[FinishedCall]) -> None:
+        """Store ended sync calls with stats and log, without payload and result. An id that is stored stays as it is.
+
+        Calls of an app that is gone are left out.
+        """
+        ...
+
     async def release(self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool) -> None:
         """Set running → queued for these tokens, before the queue's release; a drain gives the attempt back."""
         ...
 
     async def settle_dead(self, ids: Sequence[UUID]) -> None:
         """Settle calls that the queue gave up on: error, killed, ``too_many_attempts``. Final ones stay as they are."""
+        ...
+
+    async def settle_no_capacity(self, largest_mb: int, limit: int) -> list[UUID]:
+        """Settle waiting calls that no live worker is large enough for: error, killed, ``no_capacity``; return which.
+
+        At most *limit* of those that have been due for ``no_capacity_grace_s`` and need more than *largest_mb* and more
+        than any live worker has. Without a live worker nothing happens.
+        """
+        ...
+
+    async def ended(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the calls that are final, or that the store does not know (any more)."""
+        ...
+
+    async def largest_token(self) -> int:
+        """The largest token of an unfinished call, 0 if none has one: every new reservation must have a larger one."""
         ...
 
     async def unfinished(
@@ -224,6 +269,24 @@ class Datastore(LogStore, Protocol):
 
     async def live_incarnations(self) -> set[UUID]:
         """Incarnations whose heartbeat is fresh (younger than ``heartbeat_stale_s``, on Postgres's clock)."""
+        ...
+
+    async def largest_worker_mb(self) -> int | None:
+        """The memory of the largest live incarnation; None if none is live."""
+        ...
+
+    async def pause_queue(self, queue_name: str) -> None:
+        """Record that the queue hands out nothing, for good until it is resumed. The queue itself is told after this.
+
+        Idempotent, as resuming is."""
+        ...
+
+    async def resume_queue(self, queue_name: str) -> None:
+        """Record that the queue hands out calls again."""
+        ...
+
+    async def is_queue_paused(self, queue_name: str) -> bool:
+        """Whether the queue is to hand out nothing."""
         ...
 
     async def installation_id(self) -> UUID:

@@ -29,6 +29,7 @@ from common.models import (
     check_transition,
 )
 from common.store.apps import require_app_name
+from common.store.base import CallResult
 from common.store.database import OnDatabase
 from common.store.queries import query
 from common.store.routes import require_route_name
@@ -37,7 +38,7 @@ from common.store.text import searchable, storable, storable_headers
 _AFTER_ALL_IDS = UUID(int=2**128 - 1)
 _SHOWN_AS_STORED = (
     *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
-    *("attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at"),
+    *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at"),
 )
 
 
@@ -98,14 +99,13 @@ class Calls(OnDatabase):
         payload: bytes = row["payload"]
         return payload
 
-    async def get_result(self, app_name: str, call_id: UUID) -> bytes:
+    async def get_result(self, app_name: str, call_id: UUID) -> CallResult:
         require_app_name(app_name)
         async with self._database.connection() as connection:
             row = await connection.fetchrow(query("get_result"), searchable(app_name), call_id)
         if row is None:
             raise CallResultNotFoundError
-        body: bytes = row["body"]
-        return body
+        return CallResult(**row)
 
 
 def shown(row: Record) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from uuid import UUID
 
+import msgspec
+
 from common.errors import CallLogNotFoundError
+from common.models import LogMarks
 from common.store.apps import require_app_name
 from common.store.database import OnDatabase
 from common.store.queries import query
@@ -25,3 +28,9 @@ class Logs(OnDatabase):
             raise CallLogNotFoundError
         log: bytes = row["log"]
         return log
+
+    async def get_log_marks(self, app_name: str, call_id: UUID) -> LogMarks:
+        require_app_name(app_name)
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(query("get_log_marks"), searchable(app_name), call_id)
+        return msgspec.convert(row["marks"], LogMarks) if row is not None else ()

@@ -10,7 +10,7 @@ from common.errors import (
     RoutesAlreadyExistsError,
     RoutesNotFoundError,
 )
-from common.models import App, Route, RouteFilter, RouteRevision
+from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Route, RouteFilter, RouteRevision
 from common.store.apps import ensure_app, require_app_name
 from common.store.database import Connection, OnDatabase
 from common.store.queries import query
@@ -116,6 +116,8 @@ def _columns(route: Route) -> tuple[object, ...]:
         route.headers,
         route.config,
         bool(route.writable_root),
+        route.json_framing or FRAMING_UNIVERSAL,
+        route.body_encoding or BODY_TEXT,
     )
 
 

@@ -12,15 +12,18 @@ import msgspec
 from asyncpg import Record
 
 from common.errors import DatastoreCannotUpdateCallError
-from common.models import MAX_PRIORITY, Call, QueueEntry, check_reason
-from common.store.base import Claimed, ClaimRequest, Settlement
+from common.models import MAX_PRIORITY, Call, Outcome, QueueEntry, check_reason
+from common.store.base import Claimed, ClaimRequest, FinishedCall, Settlement
 from common.store.calls import shown
 from common.store.database import OnDatabase
 from common.store.queries import query
-from common.store.text import storable
+from common.store.text import storable, storable_headers
 
 INLINE_PAYLOAD_BYTES = 256 * 1024
-_OF_REVISION = ("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root")
+_OF_REVISION = (
+    *("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root"),
+    *("json_framing", "body_encoding"),
+)
 
 
 class Runs(OnDatabase):
@@ -54,6 +57,13 @@ class Runs(OnDatabase):
             rows = await connection.fetch(query("settle"), *columns)
         return {row["id"] for row in rows}
 
+    async def record_finished(self, finished: Sequence[FinishedCall]) -> None:
+        if not finished:
+            return
+        columns = zip(*map(_finished, finished), strict=True)
+        async with self._database.connection() as connection:
+            await connection.execute(query("record_finished"), *columns)
+
     async def release(self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool) -> None:
         async with self._database.connection() as connection:
             await connection.execute(query("release"), *_columns(requests), give_back_attempt)
@@ -61,6 +71,25 @@ class Runs(OnDatabase):
     async def settle_dead(self, ids: Sequence[UUID]) -> None:
         async with self._database.connection() as connection:
             await connection.execute(query("settle_dead"), ids)
+
+    async def settle_no_capacity(self, largest_mb: int, limit: int) -> list[UUID]:
+        settings = self._settings
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                query("settle_no_capacity"),
+                *(largest_mb, settings.heartbeat_stale_s, settings.no_capacity_grace_s, limit),
+            )
+        return [row["id"] for row in rows]
+
+    async def ended(self, ids: Sequence[UUID]) -> set[UUID]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("ended"), ids)
+        return {row["id"] for row in rows}
+
+    async def largest_token(self) -> int:
+        async with self._database.connection() as connection:
+            token: int = await connection.fetchval(query("largest_token"))
+        return token
 
     async def unfinished(
         self, after: QueueEntry | None, limit: int, *, since: datetime | None = None
@@ -79,12 +108,37 @@ def _columns(requests: Sequence[ClaimRequest]) -> tuple[list[UUID], list[int]]:
 
 def _settled(settlement: Settlement) -> tuple[object, ...]:
     outcome = settlement.outcome
+    return (
+        settlement.id,
+        settlement.token,
+        *_ended(outcome),
+        outcome.result,
+        outcome.response_status,
+        storable_headers(outcome.response_headers),
+    )
+
+
+def _finished(finished: FinishedCall) -> tuple[object, ...]:
+    call = finished.call
+    return (
+        call.id,
+        *_ended(finished.outcome),
+        call.app_name,
+        call.path,
+        call.memory,
+        call.route_revision,
+        call.attempt,
+        call.created_at,
+        call.claimed_at,
+    )
+
+
+def _ended(outcome: Outcome) -> tuple[object, ...]:
+    """What every end of a call has, in the order of the statements."""
     if not outcome.status.is_final:
         raise DatastoreCannotUpdateCallError(f"A run can't end as {outcome.status}", field="status")
     check_reason(outcome.status, outcome.reason)
     return (
-        settlement.id,
-        settlement.token,
         outcome.status,
         outcome.reason,
         storable(outcome.detail),
@@ -93,8 +147,9 @@ def _settled(settlement: Settlement) -> tuple[object, ...]:
         outcome.started_at,
         outcome.completed_at,
         msgspec.json.encode(outcome.stats).decode(),
-        outcome.result,
+        outcome.cold,
         outcome.log,
+        msgspec.json.encode(outcome.log_marks).decode(),
     )
 
 

@@ -30,6 +30,13 @@ class Workers(OnDatabase):
             rows = await connection.fetch(query("live_incarnations"), self._settings.heartbeat_stale_s)
         return {row["incarnation"] for row in rows}
 
+    async def largest_worker_mb(self) -> int | None:
+        async with self._database.connection() as connection:
+            memory_mb: int | None = await connection.fetchval(
+                query("largest_worker_mb"), self._settings.heartbeat_stale_s
+            )
+        return memory_mb
+
     async def installation_id(self) -> UUID:
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("installation_id"))

@@ -27,6 +27,12 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self.sync_answered = Counter(
+            "millrace_sync_calls_answered",
+            "Sync calls that were queued, by the status code of their answer",
+            ["status"],
+            registry=self.registry,
+        )
         self.reconciled = Counter(
             "millrace_calls_reconciled", "Calls the queue had lost and got back", registry=self.registry
         )

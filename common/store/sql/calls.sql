@@ -106,14 +106,18 @@ LIMIT $4
 SELECT payload FROM call_inputs WHERE call_id = $1
 
 -- name: get_result
-SELECT body
+SELECT call_results.status, headers, body, coalesce(content ->> 'format', '') AS format
 FROM call_results
 JOIN calls ON calls.id = call_results.call_id
+LEFT JOIN route_revisions ON route_revisions.id = calls.route_revision
 WHERE calls.id = $2 AND calls.app_name = $1
 
 -- name: insert_log
 INSERT INTO call_logs (call_id, app_name, log) VALUES ($2, $1, $3)
-ON CONFLICT (call_id) DO UPDATE SET app_name = excluded.app_name, log = excluded.log
+ON CONFLICT (call_id) DO UPDATE SET app_name = excluded.app_name, log = excluded.log, marks = '[]'
 
 -- name: get_log
 SELECT log FROM call_logs WHERE call_id = $2 AND app_name = $1
+
+-- name: get_log_marks
+SELECT marks FROM call_logs WHERE call_id = $2 AND app_name = $1

@@ -60,9 +60,12 @@ WITH given AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[]
+        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::boolean[], $12::bytea[], $13::text[],
+        $14::bytea[], $15::smallint[], $16::jsonb[]
     ) AS given (
-        id, token, status, reason, detail, error, exit_code, started_at, completed_at, stats, result, log
+        id, token, status, reason, detail, error, exit_code,
+        started_at, completed_at, stats, cold, log, log_marks,
+        result, response_status, response_headers
     )
 ), locked AS (
     SELECT calls.id, calls.token, calls.status
@@ -79,21 +82,60 @@ WITH given AS (
         exit_code = given.exit_code,
         started_at = given.started_at,
         completed_at = given.completed_at,
-        stats = given.stats::jsonb
+        stats = given.stats::jsonb,
+        cold = given.cold
     FROM locked
     JOIN given ON given.id = locked.id AND given.token = locked.token
     WHERE calls.id = locked.id AND locked.status = 'running'
-    RETURNING calls.id, calls.app_name, given.result, given.log
+    RETURNING calls.id, calls.app_name, given.log, log_marks, given.result, response_status, response_headers
 ), results AS (
-    INSERT INTO call_results (call_id, body)
-    SELECT id, result FROM settled
-    ON CONFLICT (call_id) DO UPDATE SET body = excluded.body
+    INSERT INTO call_results (call_id, body, status, headers)
+    SELECT id, result, response_status, response_headers FROM settled
+    ON CONFLICT (call_id) DO UPDATE SET body = excluded.body, status = excluded.status, headers = excluded.headers
 ), logs AS (
-    INSERT INTO call_logs (call_id, app_name, log)
-    SELECT id, app_name, log FROM settled
-    ON CONFLICT (call_id) DO UPDATE SET log = excluded.log
+    INSERT INTO call_logs (call_id, app_name, log, marks)
+    SELECT id, app_name, log, log_marks::jsonb FROM settled
+    ON CONFLICT (call_id) DO UPDATE SET log = excluded.log, marks = excluded.marks
 )
 SELECT id FROM locked WHERE status IN ('running', 'success', 'error', 'cancelled')
+
+-- name: record_finished
+-- Whoever removes one of the apps waits for this, or was first: then its calls are left out.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[],
+        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::boolean[], $11::bytea[], $12::text[],
+        $13::text[], $14::text[], $15::integer[], $16::bytea[], $17::integer[],
+        $18::timestamptz[], $19::timestamptz[]
+    ) AS given (
+        id, status, reason, detail, error, exit_code,
+        started_at, completed_at, stats, cold, log, log_marks,
+        app_name, path, memory_mb, route_revision, attempt,
+        created_at, claimed_at
+    )
+), present AS (
+    SELECT name FROM apps WHERE name IN (SELECT app_name FROM given) ORDER BY name FOR KEY SHARE
+), stored AS (
+    INSERT INTO calls (
+        id, app_name, path, type, status, reason, detail, error, exit_code, priority, delay_s, memory_mb,
+        route_revision, attempt, created_at, claimed_at, started_at, completed_at, stats, cold
+    )
+    SELECT
+        id, app_name, path, 'sync', status, reason, detail, error, exit_code, 0, 0, memory_mb,
+        route_revision, attempt, coalesce(created_at, completed_at), claimed_at, started_at, completed_at,
+        stats::jsonb, cold
+    FROM given
+    JOIN present ON present.name = given.app_name
+    ORDER BY id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+)
+INSERT INTO call_logs (call_id, app_name, log, marks)
+SELECT id, app_name, log, log_marks::jsonb
+FROM stored
+JOIN given USING (id)
+ON CONFLICT (call_id) DO NOTHING
 
 -- name: release
 -- The token stays, so that older ones remain shut out.
@@ -154,3 +196,47 @@ WHERE status IN ('delayed', 'queued', 'running')
     )
 ORDER BY -priority, order_no
 LIMIT $5
+
+-- name: settle_no_capacity
+-- A worker that came meanwhile counts; with no live worker at all the largest is unknown, and nothing is too large.
+WITH largest AS (
+    SELECT greatest(max(memory_mb), $1::integer) AS memory_mb
+    FROM workers
+    WHERE heartbeat_at > now() - make_interval(secs => $2)
+    HAVING count(*) > 0
+), found AS MATERIALIZED (
+    SELECT id
+    FROM calls
+    WHERE status IN ('delayed', 'queued')
+        AND memory_mb > (SELECT memory_mb FROM largest)
+        AND coalesce(due_at, created_at) < now() - make_interval(secs => $3)
+    LIMIT $4
+), locked AS (
+    SELECT calls.id
+    FROM calls
+    JOIN found ON found.id = calls.id
+    WHERE status IN ('delayed', 'queued')
+    ORDER BY calls.id
+    FOR UPDATE OF calls
+)
+UPDATE calls SET
+    status = 'error',
+    reason = 'killed',
+    detail = 'no_capacity',
+    error = format(
+        'No worker has %s MB of memory: the largest has %s MB', calls.memory_mb, (SELECT memory_mb FROM largest)
+    ),
+    completed_at = clock_timestamp()
+FROM locked
+WHERE calls.id = locked.id
+RETURNING calls.id
+
+-- name: ended
+SELECT id
+FROM unnest($1::uuid[]) AS asked (id)
+WHERE NOT EXISTS (
+    SELECT FROM calls WHERE calls.id = asked.id AND status IN ('delayed', 'queued', 'running')
+)
+
+-- name: largest_token
+SELECT coalesce(max(token), 0) AS token FROM calls WHERE status IN ('delayed', 'queued', 'running')

@@ -32,6 +32,9 @@ DELETE FROM workers USING stale WHERE workers.incarnation = stale.incarnation
 -- name: live_incarnations
 SELECT incarnation FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)
 
+-- name: largest_worker_mb
+SELECT max(memory_mb) AS memory_mb FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)
+
 -- name: installation_id
 -- The first caller writes the row; the update changes nothing, but makes it come back also when others are first.
 INSERT INTO installation DEFAULT VALUES

@@ -35,6 +35,7 @@ ROUTE = Route(
     path="/hello",
     image="hello:1",
     type="async",
+    json_framing="line",
     headers={"X-One": ["1", "2"]},
     config={"NAME": "value"},
 ).set_defaults(NOW)

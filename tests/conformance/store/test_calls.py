@@ -211,7 +211,7 @@ async def test_a_result_is_found_only_in_its_app(store: PostgresStore) -> None:
     await submit(store, call)
     await claim(store, call, 1)
     await settle(store, call, 1)
-    assert await store.get_result("app", call.id) == b""
+    assert (await store.get_result("app", call.id)).body == b""
     with pytest.raises(errors.CallResultNotFoundError):
         await store.get_result("other", call.id)
 

@@ -26,6 +26,18 @@ def requests(*calls_and_tokens: tuple[Call, int]) -> list[ClaimRequest]:
     return [ClaimRequest(id=call.id, token=token) for call, token in calls_and_tokens]
 
 
+async def test_the_largest_token_is_that_of_an_unfinished_call(store: PostgresStore) -> None:
+    assert await store.largest_token() == 0
+    running, released, done, waiting = (a_call() for _ in range(4))
+    await submit(store, running, released, done, waiting)
+    assert await store.largest_token() == 0
+    for call, token in ((running, 5), (released, 2**52), (done, 2**53)):
+        await claim(store, call, token)
+    await settle(store, done, 2**53)
+    await store.release([ClaimRequest(id=released.id, token=2**52)], give_back_attempt=False)
+    assert await store.largest_token() == 2**52
+
+
 async def test_a_claim_takes_the_call_over(store: PostgresStore) -> None:
     call, incarnation = a_call(payload=EVERY_BYTE), new_id()
     await submit(store, call)
@@ -47,7 +59,10 @@ async def test_a_claimed_call_has_all_that_its_run_needs(store: PostgresStore) -
     run = claimed.call
     assert run.payload == EVERY_BYTE
     assert (run.method, run.url, run.headers) == (call.method, call.url, call.headers)
-    for name in ("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root", "type"):
+    for name in (
+        *("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root", "type"),
+        *("json_framing", "body_encoding"),
+    ):
         assert getattr(run, name) == getattr(REVISION, name)
     assert run.route_revision == REVISION.id
 

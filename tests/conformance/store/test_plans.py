@@ -55,6 +55,26 @@ async def test_pages_of_the_queue_begin_in_the_middle_of_the_index(store: Postgr
     assert "order_no" in scan["Index Cond"]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "index"),
+    [
+        ("settle_no_capacity", (1024, 20.0, 300.0, 500), "calls_waiting_by_memory"),
+        ("largest_token", (), "calls_unfinished"),
+    ],
+)
+async def test_what_looks_at_unfinished_calls_reads_no_others(
+    store: PostgresStore, name: str, arguments: tuple[Any, ...], index: str
+) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query(name)}", *arguments)
+    scanned = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "calls"]
+    indexes = {node.get("Index Name") for node in nodes(json.loads(text)[0]["Plan"])}
+    assert index in indexes
+    assert indexes <= {index, "calls_pkey", None}
+    assert not [node for node in scanned if "Seq" in node["Node Type"]]
+
+
 async def test_calls_are_claimed_by_their_ids(store: PostgresStore) -> None:
     async with store.get_database().acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from common import errors
 from common.models import App, CallStatus, Detail, Reason, new_id
-from common.store.base import ClaimRequest, Settlement
+from common.store.base import CallResult, ClaimRequest, Settlement
 from common.store.postgres import PostgresStore
 from tests.conformance.store.samples import (
     EVERY_BYTE,
@@ -38,6 +38,9 @@ async def test_an_outcome_is_recorded_with_result_log_and_stats(store: PostgresS
         result=EVERY_BYTE,
         log=EVERY_BYTE[::-1],
         stats=STATS,
+        cold=False,
+        response_status=418,
+        response_headers={"X-Many": ["1", "2\0"]},
     )
     assert await settle(store, call, 1, outcome)
     assert await store.get_call("app", call.id) == replace(
@@ -48,10 +51,13 @@ async def test_an_outcome_is_recorded_with_result_log_and_stats(store: PostgresS
         error="exit code 3",
         exit_code=3,
         stats=STATS,
+        cold=False,
         started_at=NOW,
         completed_at=NOW,
     )
-    assert await store.get_result("app", call.id) == EVERY_BYTE
+    assert await store.get_result("app", call.id) == CallResult(
+        status=418, headers={"X-Many": ["1", "2\ufffd"]}, body=EVERY_BYTE, format="default"
+    )
     assert await store.get_log("app", call.id) == EVERY_BYTE[::-1]
 
 
@@ -64,7 +70,7 @@ async def test_settling_again_changes_nothing_and_answers_the_same(store: Postgr
     again = an_outcome(CallStatus.ERROR, reason=Reason.KILLED, result=b"second", log=b"second")
     assert await settle(store, call, 1, again)
     assert await row_of(store, call) == before
-    assert await store.get_result("app", call.id) == b"first"
+    assert (await store.get_result("app", call.id)).body == b"first"
     assert await store.get_log("app", call.id) == b"first"
 
 
@@ -91,7 +97,7 @@ async def test_a_token_that_was_overtaken_settles_nothing(store: PostgresStore) 
     assert not await settle(store, call, 1, an_outcome(result=b"old"))
     assert await settle(store, call, 2, an_outcome(result=b"new"))
     assert not await settle(store, call, 1, an_outcome(result=b"old"))
-    assert await store.get_result("app", call.id) == b"new"
+    assert (await store.get_result("app", call.id)).body == b"new"
 
 
 async def test_each_of_a_list_is_settled_by_its_own_token(store: PostgresStore) -> None:
@@ -111,7 +117,7 @@ async def test_each_of_a_list_is_settled_by_its_own_token(store: PostgresStore) 
     assert await store.settle(settlements[::-1]) == even
     for request in requests:
         if request.id in even:
-            assert await store.get_result("app", request.id) == str(request.token).encode()
+            assert (await store.get_result("app", request.id)).body == str(request.token).encode()
     assert await store.settle([]) == set()
 
 
@@ -125,7 +131,7 @@ async def test_an_old_and_a_new_run_of_one_call_in_one_list(store: PostgresStore
         for token in (1, 2)
     ]
     assert await store.settle(both) == {call.id}
-    assert await store.get_result("app", call.id) == b"2"
+    assert (await store.get_result("app", call.id)).body == b"2"
 
 
 async def test_a_settlement_that_meets_itself_is_answered_twice(store: PostgresStore) -> None:

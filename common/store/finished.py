@@ -1,0 +1,97 @@
+"""FinishedRecorder: sync calls are answered first and recorded second, many in one write, well within a second.
+
+A crash in that time loses records, never answers. While the store is away they wait here, up to a bound; what is more
+is lost, and said. Knows nothing of how a call ended.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from common.errors import StoreUnavailableError
+from common.models import Call, Outcome
+from common.store.base import Datastore, FinishedCall
+from common.telemetry.logs import get_logger
+
+GATHER_S = 0.2  # how long the first of a batch waits for others: a commit costs much more than a row
+BATCH_CALLS = 500
+MAX_WAITING = 20_000
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 2.0
+FLUSH_S = 5.0
+
+_log = get_logger("finished")
+
+
+class FinishedRecorder:
+    """Owns the task that writes. Made and closed inside the running loop."""
+
+    def __init__(self, store: Datastore) -> None:
+        self._store = store
+        self._waiting: deque[FinishedCall] = deque()
+        self._has_work = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._is_closing = asyncio.Event()
+        self._task = asyncio.create_task(self._record_forever())
+
+    def add(self, call: Call, outcome: Outcome) -> None:
+        """Record the end of *call* soon, unless it is recorded already. Never waits and never fails."""
+        if len(self._waiting) >= MAX_WAITING:
+            _log.error("a call's end is not recorded: too many wait for the store", call_id=call.id)
+            return
+        self._waiting.append(FinishedCall(call=call, outcome=outcome))
+        self._is_idle.clear()
+        self._has_work.set()
+
+    async def aclose(self) -> None:
+        """Write what waits, within FLUSH_S, and end the task."""
+        self._is_closing.set()
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self._is_idle.wait()
+        except TimeoutError:
+            _log.exception("calls were not recorded before the end", calls=len(self._waiting))
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _record_forever(self) -> None:
+        retry_s = RETRY_FIRST_S
+        while True:
+            if not self._waiting:
+                self._is_idle.set()
+                self._has_work.clear()
+                await self._has_work.wait()
+                await self._gather()
+            batch = [self._waiting[i] for i in range(min(len(self._waiting), BATCH_CALLS))]
+            try:
+                await self._record(batch)
+            except StoreUnavailableError:
+                _log.warning("ends of sync calls wait for the store", calls=len(self._waiting))
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, RETRY_MAX_S)
+                continue
+            retry_s = RETRY_FIRST_S
+            for _ in batch:
+                self._waiting.popleft()
+
+    async def _gather(self) -> None:
+        """Let a batch come together, but for one that is the last."""
+        try:
+            async with asyncio.timeout(GATHER_S):
+                await self._is_closing.wait()
+        except TimeoutError:
+            return
+
+    async def _record(self, batch: Sequence[FinishedCall]) -> None:
+        try:
+            await self._store.record_finished(batch)
+        except StoreUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - the task's outermost guard; also how one bad call is lost alone
+            if len(batch) == 1:
+                _log.exception("a call's end can't be recorded", call_id=batch[0].call.id)
+                return
+            for finished in batch:
+                await self._record([finished])

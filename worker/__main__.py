@@ -12,11 +12,12 @@ from uuid import UUID
 
 import uvloop
 
-from common.errors import FatalError
+from common.errors import FatalError, SettingsError
 from common.models import parse_id
 from common.settings import Settings, load_settings, require_servers
 from common.telemetry.logs import configure_logs
-from worker.app import clean_up, serve
+from worker.after_death import clean_up
+from worker.app import serve
 from worker.supervisor import CHILD_ARGUMENT, EXIT_FATAL, Supervisor
 
 
@@ -32,7 +33,9 @@ def main(arguments: list[str]) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, _incarnation(arguments)))
     except FatalError as error:
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        # The text of a SettingsError says what was wrong already.
+        has_more = error.__cause__ and not isinstance(error, SettingsError)
+        cause = f" ({error.__cause__})" if has_more else ""
         sys.stderr.write(f"millrace worker: {error}{cause}\n")
         return EXIT_FATAL
     return 0

@@ -1,7 +1,6 @@
 """The worker put together: the only place where its parts are made and joined. They close in reverse order.
 
-``serve`` is the child process: one incarnation, from its registration to the end of its drain. ``clean_up`` is what the
-supervisor does for an incarnation that died.
+``serve`` is the child process: one incarnation, from its registration to the end of its drain.
 """
 
 import asyncio
@@ -20,18 +19,24 @@ from msgspec import Struct
 from common.errors import UnavailableError
 from common.queue.redis import RedisQueue
 from common.settings import Settings
+from common.store.finished import FinishedRecorder
 from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
 from worker.causes import cause_of
+from worker.cold import ColdRunner
 from worker.containers.docker import DockerDriver
-from worker.containers.driver import LABEL_INCARNATION
+from worker.containers.driver import LABEL_HOT, LABEL_TOKEN
 from worker.containers.images import Images
-from worker.executor import Executor, Identity
+from worker.containers.pool import ContainerPool
+from worker.containers.slots import PoolLimits
+from worker.executor import Executor
 from worker.health import Health
 from worker.heartbeat import Heartbeat
+from worker.hot import HotRunner
 from worker.intake import Intake
+from worker.labels import Identity
 from worker.leases import LeaseKeeper
 from worker.loop import ReserveLoop
 from worker.recorder import Recorder
@@ -40,8 +45,6 @@ from worker.runs import Runs, Verdict
 from worker.sweep import Sweeper
 
 CONCLUDE_S = 15.0  # after the drain: how long calls that were cut off may take to be given back
-CLEAN_UP_STEP_S = 30.0
-CLEAN_UP_ROUNDS = 3
 
 Part = TypeVar("Part")
 
@@ -123,12 +126,18 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     driver = await stack.enter_async_context(DockerDriver.open(settings))
     images = Images(driver)
     stack.push_async_callback(images.aclose)
+    pool = ContainerPool(driver, _pool_limits(settings), lambda: budget.free_mb)
+    stack.push_async_callback(pool.aclose)
 
     runs = Runs()
-    recorder = Recorder(store, queue, metrics)
-    executor = Executor(store, recorder, driver, images, identity, settings)
+    finished = FinishedRecorder(store)
+    stack.push_async_callback(finished.aclose)
+    recorder = Recorder(store, queue, finished, metrics)
+    cold = ColdRunner(store, recorder, driver, images, pool, identity, settings)
+    hot = HotRunner(store, recorder, driver, images, pool, identity, settings)
+    executor = Executor(recorder, driver, cold, hot, settings.max_attempts)
     intake = Intake(queue, store, recorder, incarnation, settings.max_attempts)
-    sweeper = Sweeper(store, driver, runs, identity, settings)
+    sweeper = Sweeper(store, driver, lambda labels: _is_in_use(labels, runs, pool), identity, settings)
     if patience.was_needed:
         sweeper.hold()
     log.info("started", host=host, slots=budget.slots, memory_mb=budget.memory_mb)
@@ -139,6 +148,21 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
         heartbeat=Heartbeat(store, sweeper, incarnation, settings),
         sweeper=sweeper,
+    )
+
+
+def _is_in_use(labels: dict[str, str], runs: Runs, pool: ContainerPool) -> bool:
+    """Whether a container of this incarnation serves a call, or waits for one."""
+    if LABEL_HOT in labels:
+        return pool.holds(labels[LABEL_HOT])
+    return labels.get(LABEL_TOKEN) in {str(run.token) for run in runs.all()}
+
+
+def _pool_limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        max_containers=settings.hot_max_containers,
+        max_per_route=settings.hot_max_per_route,
+        pause_after_s=settings.hot_pause_after_s,
     )
 
 
@@ -194,50 +218,3 @@ async def _forget(store: PostgresStore, incarnation: UUID) -> None:
         await store.remove_worker(incarnation)
     except UnavailableError:
         log.warning("incarnation not removed, its heartbeat will become stale")
-
-
-async def clean_up(settings: Settings, incarnation: UUID) -> None:
-    """Undo what a dead incarnation holds: its containers, then its reservations, then its row. Raises nothing.
-
-    In this order: once released, its calls run elsewhere. What fails here happens later by itself (sweep, leases).
-    """
-    steps = (_remove_containers, _release_reservations, _remove_row)
-    for step in steps:
-        name = step.__name__.strip("_")
-        try:
-            async with asyncio.timeout(CLEAN_UP_STEP_S):
-                done = await step(settings, incarnation)
-            log.info("cleaned up", step=name, incarnation=incarnation, count=done)
-        except Exception as error:  # noqa: BLE001 - the outermost guard: nothing may keep the next child from starting
-            log.warning(
-                "not cleaned up", step=name, incarnation=incarnation, cause=repr(error.__cause__ or error)
-            )
-
-
-async def _remove_containers(settings: Settings, incarnation: UUID) -> int:
-    removed = 0
-    async with DockerDriver.open(settings) as driver:
-        for _ in range(CLEAN_UP_ROUNDS):  # the engine may still have been creating one
-            found = await driver.list({LABEL_INCARNATION: str(incarnation)})
-            if not found:
-                break
-            await asyncio.gather(*(driver.remove(container.id) for container in found))
-            removed += len(found)
-    return removed
-
-
-async def _release_reservations(settings: Settings, incarnation: UUID) -> int:
-    queue = RedisQueue.open(settings)
-    try:
-        return await queue.release_incarnation(incarnation)
-    finally:
-        await queue.aclose()
-
-
-async def _remove_row(settings: Settings, incarnation: UUID) -> int:
-    store = await PostgresStore.open(settings)
-    try:
-        await store.remove_worker(incarnation)
-    finally:
-        await store.aclose()
-    return 1

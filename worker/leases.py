@@ -66,7 +66,7 @@ class LeaseKeeper:
                 run.stop(Verdict.CANCELLED)
             elif extension is Extension.LOST:
                 self._lose(run)
-            elif extension is Extension.UNKNOWN:
+            elif extension is Extension.UNKNOWN and not run.is_sync:  # nobody else can have a sync call
                 unknown.append(run)
         if unknown:
             await self._ask_store(unknown)

@@ -2,21 +2,21 @@
 
 Capacity first: nothing is reserved that can't start at once, so that priorities hold and other workers get the rest.
 Nothing polls: with nothing to take it waits for the queue's word, for capacity of its own, or for the next due call.
+Its wait on the queue goes on while it reserves: giving one up costs a connection.
 """
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any
 
 from common.errors import UnavailableError
+from common.queue.base import Capacity, Lane
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
 from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver
 from worker.executor import Executor
-from worker.intake import Intake
+from worker.intake import Intake, Taken
 from worker.resources import ResourceBudget
 from worker.runs import Run, Runs, Verdict
 
@@ -40,13 +40,16 @@ class ReserveLoop:
         runs: Runs,
         metrics: Metrics,
     ) -> None:
-        self._intake = intake
         self._executor = executor
         self._driver = driver
         self._budget = budget
         self._runs = runs
         self._metrics = metrics
-        self._stopping = asyncio.Event()
+        self._intake = intake
+        self._is_stopping = False
+        self._wake = asyncio.Event()  # something happened: whoever waits looks what it was
+        budget.freed = self._wake.set
+        self._call_wait = _CallWait(intake, self._wake)
         self._retries = Backoff(0.1, 2)
         self._reserved_at = -READY_WITHIN_S
         self._checked_at = -CHECK_ENGINE_EVERY_S
@@ -54,38 +57,42 @@ class ReserveLoop:
     @property
     def is_ready(self) -> bool:
         """Whether calls are taken: the last reserve is recent, or there is no room for another call now."""
-        if self._stopping.is_set():
+        if self._is_stopping:
             return False
         return self._budget.capacity() is None or time.monotonic() - self._reserved_at < READY_WITHIN_S
 
     def stop(self) -> None:
         """Reserve no more. What is reserved at this moment is given back."""
-        self._stopping.set()
+        self._is_stopping = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Reserve until ``stop``, then return when the last run has ended."""
         async with asyncio.TaskGroup() as group:
-            while not self._stopping.is_set():
-                await self._step(group)
+            try:
+                while not self._is_stopping:
+                    await self._step(group)
+            finally:
+                await self._call_wait.give_up()
 
     async def _step(self, group: asyncio.TaskGroup) -> None:
-        self._budget.freed.clear()
         capacity = self._budget.capacity()
         if capacity is None:
-            await self._rest()
+            await self._call_wait.give_up()  # what it would hear is for a worker that has room
+            await self._sleep()
             return
         try:
             await self._check_engine()
-            runs, next_ms = await self._intake.take(capacity)
+            taken = await self._intake.take(capacity)
             self._reserved_at = time.monotonic()
             self._retries.reset()
-            for run in runs:
+            for run in taken.runs:
                 self._start(group, run)
-            if not runs:
-                await self._idle(next_ms)
+            if not (taken.runs and taken.has_left):
+                await self._idle(_lanes(self._budget.capacity()), taken)
         except UnavailableError as error:
             log.warning("no calls are taken for now", slug=error.slug, cause=cause_of(error))
-            await self._rest(self._retries.sleep())
+            await self._rest(self._retries.next_s())
 
     async def _check_engine(self) -> None:
         now = time.monotonic()
@@ -94,10 +101,10 @@ class ReserveLoop:
             self._checked_at = now
 
     def _start(self, group: asyncio.TaskGroup, run: Run) -> None:
-        self._budget.grant(run.call.memory)
+        run.grant = self._budget.grant(run.lane, run.call.memory)
         self._runs.add(run)
         self._metrics.running.set(len(self._runs))
-        if self._stopping.is_set():
+        if self._is_stopping:
             run.stop(Verdict.DRAINED)
         group.create_task(self._carry(run), name=f"call {run.call.id}")
 
@@ -107,23 +114,86 @@ class ReserveLoop:
         finally:
             self._runs.discard(run)
             self._metrics.running.set(len(self._runs))
-            self._budget.give_back(run.call.memory)
+            run.grant.give_back()
 
-    async def _idle(self, next_ms: int | None) -> None:
-        """Wait until a reserve may find something."""
-        timeout_s = WAIT_MAX_S if next_ms is None else min(max(next_ms / 1000, WAIT_MIN_S), WAIT_MAX_S)
-        await self._rest(self._intake.wait(timeout_s))
+    async def _idle(self, lanes: frozenset[Lane], taken: Taken) -> None:
+        """Wait until a reserve may find something: a word from the queue, the next due call, or room for what is left.
 
-    async def _rest(self, until: Coroutine[Any, Any, None] | None = None) -> None:
-        """Wait for *until* (and raise what it raises), for capacity that comes back, or for the stop."""
-        others = [asyncio.create_task(event.wait()) for event in (self._budget.freed, self._stopping)]
-        awaited = asyncio.create_task(until) if until is not None else None
-        tasks: list[asyncio.Task[Any]] = [*others, *([awaited] if awaited else [])]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if awaited is not None and awaited.done():
-                awaited.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        Capacity that comes back is of no interest while nothing was left behind in the lanes that were asked for.
+        """
+        if not lanes:
+            return
+        timeout_s = (
+            WAIT_MAX_S if taken.next_ms is None else min(max(taken.next_ms / 1000, WAIT_MIN_S), WAIT_MAX_S)
+        )
+        until = time.monotonic() + timeout_s
+        await self._call_wait.begin(lanes)
+        while not self._is_stopping and time.monotonic() < until:
+            await self._sleep(until)
+            if self._call_wait.is_over:
+                await self._call_wait.hear()
+                return
+            if taken.has_left or _lanes(self._budget.capacity()) != lanes:
+                return
+
+    async def _rest(self, wait_s: float) -> None:
+        """Wait that long, whatever happens but the stop."""
+        until = time.monotonic() + wait_s
+        while not self._is_stopping and time.monotonic() < until:
+            await self._sleep(until)
+
+    async def _sleep(self, until: float | None = None) -> None:
+        """Wait for the next event, or for *until* (monotonic seconds)."""
+        timer = asyncio.get_running_loop().call_at(until, self._wake.set) if until is not None else None
+        await self._wake.wait()
+        self._wake.clear()
+        if timer is not None:
+            timer.cancel()
+
+
+class _CallWait:
+    """The one wait on the queue that may be under way. Sets *wake* when it is over."""
+
+    def __init__(self, intake: Intake, wake: asyncio.Event) -> None:
+        self._intake = intake
+        self._wake = wake
+        self._task: asyncio.Task[None] | None = None
+        self._lanes: frozenset[Lane] = frozenset()
+
+    @property
+    def is_over(self) -> bool:
+        return self._task is not None and self._task.done()
+
+    async def begin(self, lanes: frozenset[Lane]) -> None:
+        """Wait for calls of *lanes*, for WAIT_MAX_S at most; a wait for the same lanes that is under way goes on."""
+        if self._task is not None and lanes == self._lanes:
+            if self._task.done():
+                self._wake.set()
+            return
+        await self.give_up()
+        self._lanes = lanes
+        self._task = asyncio.create_task(
+            self._intake.wait(sorted(lanes, key=lambda lane: lane.value), WAIT_MAX_S)
+        )
+        self._task.add_done_callback(lambda _: self._wake.set())
+
+    async def hear(self) -> None:
+        """End a wait that is over; raise what it raised."""
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+    async def give_up(self) -> None:
+        """Cancel a wait under way; what it has heard is lost, which delays other workers by a few seconds at most."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _lanes(capacity: Capacity | None) -> frozenset[Lane]:
+    """For which kinds of calls there is room."""
+    if capacity is None:
+        return frozenset()
+    room = {Lane.SYNC: capacity.sync_slots, Lane.ASYNC: capacity.async_slots}
+    return frozenset(lane for lane, slots in room.items() if slots)

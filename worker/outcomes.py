@@ -9,12 +9,14 @@ from msgspec import Struct
 
 from common.models import Call, CallStats, CallStatus, Detail, Outcome, Reason
 from worker.containers.driver import FailedForNowError, RefusedError
-from worker.formats.base import Capture
+from worker.containers.hot import ContainerExitedError, SlotError
+from worker.formats.base import BadResponseError, Capture, Response, ResponseTooLargeError
 from worker.runs import Verdict
 
 TIMED_OUT = "Timed out"
 OUT_OF_MEMORY = "container out of memory, you may want to raise route.memory for this route (default: 128MB)"
 SIGNALLED = "container was killed"
+INTERRUPTED = "The worker could not bring the call to its end; a sync call is not run twice"
 SIGKILL_EXIT_CODE = 137
 
 
@@ -38,6 +40,7 @@ class _Judgement(Struct, frozen=True):
 
 
 _CANCELLED = _Judgement(CallStatus.CANCELLED, Reason.CLIENT_REQUEST)
+_TIMED_OUT = _Judgement(CallStatus.ERROR, Reason.TIMEOUT, Detail.RUN_TIMEOUT, TIMED_OUT)
 
 
 def judge(ended: Ended, result_max_bytes: int) -> Outcome:
@@ -50,7 +53,9 @@ def judge(ended: Ended, result_max_bytes: int) -> Outcome:
         error=judgement.error,
         exit_code=ended.exit_code,
         result=ended.capture.result.value(),
+        cold=True,
         log=ended.capture.log.value(),
+        log_marks=ended.capture.log.marks(),
         stats=ended.stats,
         started_at=ended.started_at,
         completed_at=ended.completed_at,
@@ -58,28 +63,88 @@ def judge(ended: Ended, result_max_bytes: int) -> Outcome:
 
 
 def _judge(ended: Ended, result_max_bytes: int) -> _Judgement:
-    error = CallStatus.ERROR
     if ended.verdict is Verdict.TIMED_OUT:
-        return _Judgement(error, Reason.TIMEOUT, Detail.RUN_TIMEOUT, TIMED_OUT)
+        return _TIMED_OUT
     if ended.verdict is Verdict.CANCELLED:
         return _CANCELLED
     if ended.capture.result.overflowed:
         text = f"response is larger than {result_max_bytes} bytes"
-        return _Judgement(error, Reason.KILLED, Detail.RESPONSE_TOO_LARGE, text)
+        return _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.RESPONSE_TOO_LARGE, text)
     if ended.exit_code == 0:
         return _Judgement(CallStatus.SUCCESS)
-    if ended.oom_killed:
+    return _judge_exit(ended.exit_code, oom_killed=ended.oom_killed)
+
+
+def _judge_exit(exit_code: int | None, *, oom_killed: bool) -> _Judgement:
+    """Of a container that ended in a way that is no success; for a hot one in mid-call that is any way."""
+    error = CallStatus.ERROR
+    if oom_killed:
         return _Judgement(error, Reason.KILLED, Detail.OOM_KILLED, OUT_OF_MEMORY)
-    if ended.exit_code == SIGKILL_EXIT_CODE:
+    if exit_code == SIGKILL_EXIT_CODE:
         return _Judgement(error, Reason.KILLED, Detail.SIGNALLED, SIGNALLED)
-    return _Judgement(error, Reason.BAD_EXIT, Detail.EXIT_CODE, f"container exit code {ended.exit_code}")
+    return _Judgement(error, Reason.BAD_EXIT, Detail.EXIT_CODE, f"container exit code {exit_code}")
+
+
+class Spoken(Struct, frozen=True, kw_only=True):
+    """How an exchange with a hot container ended: what was answered, how that failed, or the verdict that ended it."""
+
+    verdict: Verdict | None
+    answer: Response | BadResponseError | SlotError | None
+    stats: CallStats
+    started_at: datetime
+    completed_at: datetime
+    cold: bool
+
+
+def judge_spoken(spoken: Spoken) -> Outcome:
+    """The outcome of an exchange that was not lost, drained or broken; without its log."""
+    judgement = _judge_spoken(spoken)
+    response = spoken.answer if isinstance(spoken.answer, Response) else None
+    return Outcome(
+        status=judgement.status,
+        reason=judgement.reason,
+        detail=judgement.detail,
+        error=judgement.error,
+        exit_code=getattr(spoken.answer, "exit_code", None),
+        result=response.body if response else b"",
+        response_status=response.status if response else 200,
+        response_headers=response.headers if response else {},
+        cold=spoken.cold,
+        stats=spoken.stats,
+        started_at=spoken.started_at,
+        completed_at=spoken.completed_at,
+    )
+
+
+def _judge_spoken(spoken: Spoken) -> _Judgement:
+    answer = spoken.answer
+    if isinstance(answer, Response):
+        return _Judgement(CallStatus.SUCCESS)
+    if isinstance(answer, ContainerExitedError):
+        return _judge_exit(answer.exit_code, oom_killed=answer.oom_killed)
+    if isinstance(answer, ResponseTooLargeError):
+        return _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.RESPONSE_TOO_LARGE, str(answer))
+    if isinstance(answer, BadResponseError | SlotError):
+        return _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.BAD_RESPONSE, f"bad response: {answer}")
+    return _CANCELLED if spoken.verdict is Verdict.CANCELLED else _TIMED_OUT
+
+
+def interrupted() -> Outcome:
+    """The outcome of a sync call that this worker can't bring to its end, and that must not be run a second time."""
+    return Outcome(
+        status=CallStatus.ERROR,
+        reason=Reason.KILLED,
+        detail=Detail.WORKER_LOST,
+        error=INTERRUPTED,
+        completed_at=datetime.now(UTC),
+    )
 
 
 def refused(error: RefusedError | FailedForNowError) -> Outcome:
     """The outcome of a call whose function never ran, because the engine won't run it, or could not too often."""
     return Outcome(
         status=CallStatus.ERROR,
-        reason=Reason.KILLED,
+        reason=Reason.TIMEOUT if error.detail is Detail.INIT_TIMEOUT else Reason.KILLED,
         detail=error.detail,
         error=error.error,
         completed_at=datetime.now(UTC),

@@ -2,7 +2,8 @@
 
 Outcomes are committed in groups: whoever comes while a commit is under way joins the next one. Records first, acks
 second: a call is acked once its outcome is in the store. While the store is away outcomes wait here (their number is
-bounded by the worker's slots, which stay taken) and are tried again. It never decides what an outcome is.
+bounded by the worker's slots, which stay taken) and are tried again. A sync call goes the other way: its reply is its
+ack, and its record follows. It never decides what an outcome is.
 """
 
 import asyncio
@@ -12,16 +13,19 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from common.errors import UnavailableError
-from common.models import Call, Outcome
-from common.queue.base import MessageQueue, Reservation
+from common.models import Call, Outcome, SyncReply, encode_reply
+from common.queue.base import Acked, MessageQueue, Reservation
 from common.store.base import ClaimRequest, Datastore, Settlement
+from common.store.finished import FinishedRecorder
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics, phase_times_s
 from worker.backoff import Backoff
 from worker.runs import Run
 
+SHOW_STARTED_AFTER_S = 1.0
 BATCH_MAX = 100
 BATCH_MAX_BYTES = 32 * 1024 * 1024
 
@@ -45,9 +49,12 @@ class _Entry(Struct, frozen=True):
 class Recorder:
     """Writes outcomes to the store, then acks. ``run`` must be running for anything to be recorded."""
 
-    def __init__(self, store: Datastore, queue: MessageQueue, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Datastore, queue: MessageQueue, finished: FinishedRecorder, metrics: Metrics
+    ) -> None:
         self._store = store
         self._queue = queue
+        self._finished = finished
         self._metrics = metrics
         self._waiting: deque[_Entry] = deque()
         self._arrived = asyncio.Event()
@@ -56,8 +63,13 @@ class Recorder:
         """Return once the outcome is committed and acked, or found to be another's to write (then nothing is written).
 
         Waits for as long as the store is away. Raises what the store raises for an outcome that it can't write.
-        Cancelling the wait does not take the outcome back.
+        Cancelling the wait does not take the outcome back. A sync call's record is not waited for.
         """
+        if run.is_sync:
+            await self.reply(run, outcome)
+            self._finished.add(run.call, outcome)
+            self.report(run.call, outcome)
+            return
         recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Entry(run, outcome, recorded))
         self._arrived.set()
@@ -65,6 +77,20 @@ class Recorder:
             self.report(run.call, outcome)
         else:
             log.warning("outcome dropped: another run owns the call", call_id=run.call.id)
+
+    async def reply(self, run: Run, outcome: Outcome) -> None:
+        """Answer a sync call, once; that is its ack. If that fails, its caller hears of a lost worker later."""
+        if run.is_replied:
+            return
+        run.is_replied = True
+        reply = SyncReply(id=run.call.id, outcome=replace(outcome, log=b"", log_marks=(), stats=()))
+        try:
+            found = await self._queue.reply(run.reservation, encode_reply(reply))
+        except UnavailableError:
+            log.warning("sync call not answered", call_id=run.call.id)
+            return
+        if found is Acked.NOT_RESERVED:
+            log.warning("reply dropped: the call was given up before", call_id=run.call.id)
 
     async def run(self) -> None:
         """Commit group after group until cancelled."""
@@ -116,8 +142,11 @@ class Recorder:
         except UnavailableError:
             log.warning("calls not acked", calls=len(reservations))
 
-    async def mark_started(self, run: Run, started_at: datetime) -> None:
-        """Show when execution began, if the store can be reached; the outcome says it again."""
+    async def show_start(self, run: Run, started_at: datetime) -> None:
+        """Show when execution began, if it lasts and the store can be reached; the outcome says it again."""
+        await asyncio.sleep(SHOW_STARTED_AFTER_S)
+        if run.is_sync:
+            return  # it has no row before its end
         try:
             await self._store.mark_started(run.call.id, run.token, started_at)
         except UnavailableError:
@@ -125,15 +154,19 @@ class Recorder:
 
     async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
         """Return a call to its place in the queue. Failures are harmless: its lease expires then."""
+        if not run.is_sync:
+            await self._show_queued(run, give_back_attempt=give_back_attempt)
+        try:
+            await self._queue.release([run.reservation], delay_ms)
+        except UnavailableError:
+            log.warning("call not released, its lease will expire", call_id=run.call.id)
+
+    async def _show_queued(self, run: Run, *, give_back_attempt: bool) -> None:
         request = ClaimRequest(id=run.call.id, token=run.token)
         try:
             await self._store.release([request], give_back_attempt=give_back_attempt)
         except UnavailableError:
             log.warning("call not shown as queued", call_id=run.call.id)
-        try:
-            await self._queue.release([run.reservation], delay_ms)
-        except UnavailableError:
-            log.warning("call not released, its lease will expire", call_id=run.call.id)
 
     def report(self, call: Call, outcome: Outcome) -> None:
         """One line in the log and one count per finished call."""

@@ -1,55 +1,90 @@
 """ResourceBudget: how many calls and how much of their memory this worker takes at a time.
 
 It counts what was promised to calls, not what they use: a container's limit holds it to its promise. A grant lives from
-the claim until the container is removed and the outcome recorded.
+the claim until the outcome is recorded and the container removed, or left to the pool: containers that wait for a call
+live in memory that is not granted, and make room for those that have one.
 """
 
-import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import SettingsError
-from common.queue.base import Capacity
+from common.queue.base import Capacity, Lane
 from common.settings import Settings
 
 _MB = 1024 * 1024
 HEAD_ROOM_SHARE = 10  # one part in this many is left to the machine and to this process
 HEAD_ROOM_MIN_MB = 256
 HEAD_ROOM_MAX_MB = 5 * 1024
+MIN_SLOTS_SHARE = 4  # a lane keeps at most one slot in this many for itself: few slots are for whoever comes
+
+
+class Grant:
+    """A slot and memory for one call. Given back in two steps, because a hot call's memory stays with its container."""
+
+    def __init__(self, budget: "ResourceBudget", lane: Lane, memory_mb: int) -> None:
+        self._budget = budget
+        self._lane = lane
+        self._memory_mb = memory_mb
+        self._has_slot = True
+
+    def give_back_memory(self) -> None:
+        """Return the memory alone; a second time changes nothing."""
+        memory_mb, self._memory_mb = self._memory_mb, 0
+        self._budget.give_back_memory(memory_mb)
+
+    def give_back(self) -> None:
+        """Return what is still held; a second time changes nothing."""
+        self.give_back_memory()
+        if self._has_slot:
+            self._has_slot = False
+            self._budget.give_back_slot(self._lane)
 
 
 class ResourceBudget:
-    """Slots and memory, granted and given back. ``freed`` is set whenever something came back."""
+    """Slots and memory, granted and given back. ``freed`` is called whenever something came back.
 
-    def __init__(self, slots: int, memory_mb: int) -> None:
+    ``min_slots``: what each lane has for itself, whatever the other one needs; the rest is for who comes first.
+    """
+
+    def __init__(self, slots: int, memory_mb: int, min_slots: dict[Lane, int] | None = None) -> None:
         self.slots = slots
         self.memory_mb = memory_mb
-        self._free_slots = slots
-        self._free_mb = memory_mb
-        self.freed = asyncio.Event()
+        self.free_mb = memory_mb
+        self.freed: Callable[[], None] = lambda: None
+        self._min_slots = min_slots or {}
+        self._used = dict.fromkeys(Lane, 0)
 
     def capacity(self) -> Capacity | None:
         """What could be granted now; None if nothing could."""
-        if self._free_slots <= 0 or self._free_mb <= 0:
+        free_slots = self.slots - sum(self._used.values())
+        if free_slots <= 0 or self.free_mb <= 0:
             return None
         return Capacity(
-            slots=self._free_slots,
-            sync_slots=0,
-            async_slots=self._free_slots,
-            free_mb=self._free_mb,
+            slots=free_slots,
+            sync_slots=max(0, free_slots - self._kept_for(Lane.ASYNC)),
+            async_slots=max(0, free_slots - self._kept_for(Lane.SYNC)),
+            free_mb=self.free_mb,
             total_mb=self.memory_mb,
         )
 
-    def grant(self, memory_mb: int) -> None:
-        """Take a slot and memory for a call that was reserved within the capacity."""
-        self._free_slots -= 1
-        self._free_mb -= memory_mb
+    def _kept_for(self, lane: Lane) -> int:
+        return max(0, self._min_slots.get(lane, 0) - self._used[lane])
 
-    def give_back(self, memory_mb: int) -> None:
-        """Return what was granted."""
-        self._free_slots += 1
-        self._free_mb += memory_mb
-        self.freed.set()
+    def grant(self, lane: Lane, memory_mb: int) -> Grant:
+        """Take a slot and memory for a call that was reserved within the capacity."""
+        self._used[lane] += 1
+        self.free_mb -= memory_mb
+        return Grant(self, lane, memory_mb)
+
+    def give_back_memory(self, memory_mb: int) -> None:
+        self.free_mb += memory_mb
+        self.freed()
+
+    def give_back_slot(self, lane: Lane) -> None:
+        self._used[lane] -= 1
+        self.freed()
 
 
 def budget_for(settings: Settings) -> ResourceBudget:
@@ -61,7 +96,12 @@ def budget_for(settings: Settings) -> ResourceBudget:
             "There is not enough memory to run calls: set MILLRACE_WORKER_MEMORY_MB to run them nevertheless",
             field="MILLRACE_WORKER_MEMORY_MB",
         )
-    return ResourceBudget(slots, memory_mb)
+    largest = slots // MIN_SLOTS_SHARE
+    min_slots = {
+        Lane.SYNC: min(settings.worker_sync_min_slots, largest),
+        Lane.ASYNC: min(settings.worker_async_min_slots, largest),
+    }
+    return ResourceBudget(slots, memory_mb, min_slots)
 
 
 def usable_memory_mb(root: Path = Path("/")) -> int:

@@ -8,12 +8,15 @@ first one counts, and the executor alone acts on it. Nothing here does any input
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any, TypeVar
 
-from common.models import Call
-from common.queue.base import Reservation
+from common.models import Call, Detail
+from common.queue.base import Lane, Reservation
+from worker.containers.driver import RefusedError
+from worker.resources import Grant
 
 T = TypeVar("T")
 
@@ -28,13 +31,23 @@ class Verdict(Enum):
     DRAINED = "drained"  # this worker stops: give the call back with its attempt
     BROKEN = "broken"  # the engine's stream can't be trusted any more
 
+    @property
+    def is_outcome(self) -> bool:
+        """Whether it says by itself how the call ended."""
+        return self not in (Verdict.LOST, Verdict.DRAINED, Verdict.BROKEN)
+
 
 class StoppedError(Exception):
     """A verdict came before the work was done."""
 
 
 class Run:
-    """A claimed call and the right to run it. ``container`` is its container's name, known before it exists."""
+    """A claimed call and the right to run it. ``container`` is its container's name, known before it exists.
+
+    ``grant``: the slot and the memory that the loop took for it.
+    """
+
+    grant: Grant
 
     def __init__(self, reservation: Reservation, call: Call) -> None:
         self.reservation = reservation
@@ -44,6 +57,15 @@ class Run:
         self.has_container = False  # set before one is created, as the engine's answer may be lost
         self.may_have_run = False
         self.has_ended = False
+        self.is_replied = False
+
+    @property
+    def is_sync(self) -> bool:
+        return self.reservation.ticket is not None
+
+    @property
+    def lane(self) -> Lane:
+        return Lane.SYNC if self.is_sync else Lane.ASYNC
 
     @property
     def token(self) -> int:
@@ -57,6 +79,18 @@ class Run:
         """End the run for this reason; later verdicts change nothing."""
         if not self.stopping.done():
             self.stopping.set_result(verdict)
+
+    @asynccontextmanager
+    async def start_budget(self, sync_s: float) -> AsyncIterator[None]:
+        """Bound what comes before the function's own time, for a sync call: somebody waits for it.
+
+        Raises RefusedError when *sync_s* are used up. An async call takes the time that its image needs.
+        """
+        try:
+            async with asyncio.timeout(sync_s if self.is_sync else None):
+                yield
+        except TimeoutError as error:
+            raise RefusedError(Detail.INIT_TIMEOUT, "Timed out before the function started") from error
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """What *work* returns. Raises StoppedError, with *work* cancelled and ended, if a verdict comes first."""

@@ -1,12 +1,13 @@
 """Sweeper: removes containers that nobody watches over any more.
 
-Containers of an incarnation of this installation without a fresh heartbeat, and our own whose run has ended. Never
-those of another installation, nor of a live incarnation. Heartbeats say nothing while the store is away or has just
-come back: then it holds off for as long as a heartbeat stays fresh, so that everybody can show that they live.
+Containers of an incarnation of this installation without a fresh heartbeat, and our own that nothing here holds any
+more. Never those of another installation, nor of a live incarnation. Heartbeats say nothing while the store is away or
+has just come back: then it holds off for as long as a heartbeat stays fresh, so that everybody can show that they live.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 from common.errors import EngineUnavailableError, StoreUnavailableError
@@ -17,12 +18,10 @@ from worker.containers.driver import (
     LABEL_CALL,
     LABEL_INCARNATION,
     LABEL_INSTALLATION,
-    LABEL_TOKEN,
     ContainerDriver,
     ContainerInfo,
 )
-from worker.executor import Identity
-from worker.runs import Runs
+from worker.labels import Identity
 
 INTERVAL_S = 10.0
 
@@ -30,14 +29,22 @@ log = get_logger("sweep")
 
 
 class Sweeper:
-    """Sweeps at the start and then at intervals, until it is cancelled."""
+    """Sweeps at the start and then at intervals, until it is cancelled.
+
+    ``is_in_use`` tells, by its labels, whether a container of our own incarnation still is.
+    """
 
     def __init__(
-        self, store: Datastore, driver: ContainerDriver, runs: Runs, identity: Identity, settings: Settings
+        self,
+        store: Datastore,
+        driver: ContainerDriver,
+        is_in_use: Callable[[dict[str, str]], bool],
+        identity: Identity,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._driver = driver
-        self._runs = runs
+        self._is_in_use = is_in_use
         self._identity = identity
         self._hold_s = settings.heartbeat_stale_s
         self._interval_s = min(INTERVAL_S, settings.heartbeat_stale_s)
@@ -76,5 +83,5 @@ class Sweeper:
     def _is_abandoned(self, container: ContainerInfo, live: set[UUID]) -> bool:
         incarnation = container.labels.get(LABEL_INCARNATION, "")
         if incarnation == str(self._identity.incarnation):
-            return container.labels.get(LABEL_TOKEN) not in {str(run.token) for run in self._runs.all()}
+            return not self._is_in_use(container.labels)
         return incarnation not in {str(known) for known in live}

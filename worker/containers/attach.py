@@ -4,6 +4,9 @@ Own client, because half-closing stdin is what gives a function its end of input
 It knows the connection and its framing, nothing about calls. Everything is bounded: a frame's content is passed on in
 the pieces in which it arrives and never gathered here.
 
+AttachStream is for a call in a container of its own: it is read on demand, and half-closed. Line is for a container
+that stays: it is always read, and passes each piece on from the loop's own callback, without a task in between.
+
 A frame is ``stream, 0, 0, 0, length (4 bytes, big endian)`` and then *length* bytes; frames may be split anywhere.
 """
 
@@ -11,13 +14,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
-from typing import Self
+from typing import Protocol, Self, cast
 
-from common.errors import ContainerVanishedError, EngineUnavailableError
+from common.errors import ContainerVanishedError, EngineUnavailableError, UnavailableError
 
 _HEADER_BYTES = 8
 _PIECE_BYTES = 256 * 1024
 _OPEN_S = 10.0
+_HEAD_MAX_BYTES = 16 * 1024
 
 
 class Stream(IntEnum):
@@ -116,17 +120,140 @@ class AttachStream:
                 return pieces
 
 
+class Listener(Protocol):
+    """Who hears what a container says. Called by the loop: must not block, nor raise."""
+
+    def on_output(self, stream: Stream, piece: memoryview) -> None:
+        """The next piece of a stream."""
+        ...
+
+    def on_closed(self) -> None:
+        """The streams ended or broke off; nothing comes after that. Called once."""
+        ...
+
+
+class Line(asyncio.Protocol):
+    """An attached container that stays, heard by one listener for as long as the line is open."""
+
+    def __init__(self, listener: Listener) -> None:
+        loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._frames = Demultiplexer()
+        self._head = b""  # the engine's answer to our request to attach, as far as it has come
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._room: asyncio.Future[None] = loop.create_future()
+        self._room.set_result(None)
+        self._transport: asyncio.Transport | None = None
+        self.is_closed = False
+
+    async def open(self, socket_path: str, container: str) -> None:
+        """Attach to a container that exists. Raises what AttachStream.open raises. Safe to cancel."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                transport, _ = await loop.create_unix_connection(lambda: self, socket_path)
+                transport.write(_attach_request(container))
+                await self._opened
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):  # TimeoutError is one
+                raise EngineUnavailableError from error
+            raise
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to wait with the next write."""
+        return not self._room.done()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and waits here to be sent."""
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Send to stdin, without a copy; nothing happens once the line is closed."""
+        if self._transport is not None and not self.is_closed:
+            self._transport.write(piece)
+
+    @property
+    def room(self) -> asyncio.Future[None]:
+        """Done while there is room to write, or nothing is written any more. Not to be cancelled."""
+        return self._room
+
+    def close(self) -> None:
+        """Hang up at once; the listener is told nothing any more. With it, stdin is closed for the container."""
+        self.is_closed = True
+        self._wake()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- called by the loop --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if not self._opened.done():
+                data = self._take_head(data)
+            for stream, piece in self._frames.feed(data):
+                if self.is_closed:
+                    return
+                self._listener.on_output(stream, piece)
+        except UnavailableError as error:
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        error = EngineUnavailableError("Container engine broke a stream off")
+        error.__cause__ = exc
+        self._fail(error)
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self._wake()
+
+    def _take_head(self, data: bytes) -> bytes:
+        self._head += data
+        head, end, rest = self._head.partition(b"\r\n\r\n")
+        if not end and len(self._head) < _HEAD_MAX_BYTES:
+            return b""
+        _check_head(head)
+        self._opened.set_result(None)
+        return rest
+
+    def _fail(self, error: UnavailableError) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(error)
+        elif not self.is_closed:
+            self.close()
+            self._listener.on_closed()
+
+    def _wake(self) -> None:
+        if not self._room.done():
+            self._room.set_result(None)
+
+
 async def _hijack(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, container: str) -> None:
     """Turn an HTTP connection into the container's streams."""
-    writer.write(
-        f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
-        "Host: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
-    )
+    writer.write(_attach_request(container))
     try:
         async with asyncio.timeout(_OPEN_S):
             head = await reader.readuntil(b"\r\n\r\n")
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         raise EngineUnavailableError from error
+    _check_head(head)
+
+
+def _attach_request(container: str) -> bytes:
+    return (
+        f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
+        "Host: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def _check_head(head: bytes) -> None:
     status = head.split(b" ", 2)[1:2]
     if status == [b"404"]:
         raise ContainerVanishedError

@@ -9,7 +9,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Self
+from datetime import datetime
+from typing import Any, Self
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -18,10 +19,11 @@ from aiodocker.containers import DockerContainer
 from common.errors import ContainerVanishedError, EngineUnavailableError
 from common.models import Detail
 from common.settings import Settings
-from worker.containers.attach import AttachStream
+from worker.containers.attach import AttachStream, Line
 from worker.containers.driver import (
     ContainerInfo,
     ContainerSpec,
+    Exit,
     FailedForNowError,
     Image,
     PullRefusedError,
@@ -39,6 +41,7 @@ _QUICK_S = 10.0
 _CREATE_S = 30.0
 _START_S = 60.0
 _REMOVE_S = 30.0
+_EXIT_S = 10.0
 _NO_CONNECTION = 900  # aiodocker's own code
 _ANY_ANSWER = range(_NO_CONNECTION)
 _BAD_CONFIG = 400
@@ -127,6 +130,9 @@ class DockerDriver:
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
         return AttachStream.open(self._socket_path, name)
 
+    async def connect(self, name: str, line: Line) -> None:
+        await line.open(self._socket_path, name)
+
     async def start(self, name: str) -> None:
         try:
             async with self._starts, _asking(_START_S, expect=_ANY_ANSWER):
@@ -143,14 +149,40 @@ class DockerDriver:
         return int(ended["StatusCode"])
 
     async def was_oom_killed(self, name: str) -> bool:
+        return bool((await self._state(name))["OOMKilled"])
+
+    async def exit(self, name: str) -> Exit:
+        try:
+            async with asyncio.timeout(_EXIT_S):
+                exit_code = await self.wait(name)
+        except TimeoutError as error:
+            raise EngineUnavailableError("Container engine broke a stream off") from error
+        state = await self._state(name)
+        return Exit(
+            exit_code=exit_code,
+            oom_killed=state["OOMKilled"],
+            ended_at=datetime.fromisoformat(state["FinishedAt"]),
+        )
+
+    async def _state(self, name: str) -> dict[str, Any]:
         try:
             async with _asking(_QUICK_S, expect=(404,)):
-                state = (await self._container(name).show())["State"]
+                state: dict[str, Any] = (await self._container(name).show())["State"]
         except DockerError as error:
             raise ContainerVanishedError from error
         if state["Status"] in ("removing", "dead"):
             raise ContainerVanishedError
-        return bool(state["OOMKilled"])
+        return state
+
+    async def pause(self, name: str) -> None:
+        with suppress(DockerError):
+            async with _asking(_QUICK_S, expect=(404, 409, 500)):  # 20.10 answers 500 if it does not run
+                await self._container(name).pause()
+
+    async def unpause(self, name: str) -> None:
+        with suppress(DockerError):
+            async with _asking(_QUICK_S, expect=(404, 409, 500)):
+                await self._container(name).unpause()
 
     async def kill(self, name: str) -> bool:
         try:

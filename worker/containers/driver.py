@@ -7,13 +7,14 @@ may do later is a FailedForNowError, of which nobody can say whose fault it is. 
 """
 
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
 
 from common.errors import EngineUnavailableError
 from common.models import Detail
-from worker.containers.attach import AttachStream
+from worker.containers.attach import AttachStream, Line
 
 # Labels of every function container: who may remove it, and what it runs.
 LABEL_INCARNATION = "millrace"
@@ -22,6 +23,7 @@ LABEL_CALL = "millrace.call"
 LABEL_TOKEN = "millrace.token"  # noqa: S105 - the name of a label
 LABEL_APP = "millrace.app"
 LABEL_PATH = "millrace.path"
+LABEL_HOT = "millrace.hot"  # the container's own name, if it is one of the pool's
 
 
 class RefusedError(Exception):
@@ -65,6 +67,14 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     memory_mb: int
     writable_root: bool
+
+
+class Exit(Struct, frozen=True, kw_only=True):
+    """How a container ended."""
+
+    exit_code: int
+    oom_killed: bool
+    ended_at: datetime  # by the engine's clock
 
 
 class ContainerInfo(Struct, frozen=True, kw_only=True):
@@ -117,6 +127,10 @@ class ContainerDriver(Protocol):
         """Its three streams. Attach before start: nothing that it prints is lost then."""
         ...
 
+    async def connect(self, name: str, line: Line) -> None:
+        """Open *line* to a container that stays; it is the caller's to close."""
+        ...
+
     async def start(self, name: str) -> None:
         """Start it; it runs when this returns. Raises what create raises."""
         ...
@@ -127,6 +141,21 @@ class ContainerDriver(Protocol):
 
     async def was_oom_killed(self, name: str) -> bool:
         """Whether the kernel killed something in the exited container for want of memory."""
+        ...
+
+    async def exit(self, name: str) -> Exit:
+        """How a container ended that has ended, or is about to: EngineUnavailableError if it runs on for seconds.
+
+        Raises ContainerVanishedError if it was removed meanwhile.
+        """
+        ...
+
+    async def pause(self, name: str) -> None:
+        """Freeze it; nothing happens if it does not run, or not any more."""
+        ...
+
+    async def unpause(self, name: str) -> None:
+        """Let it run again; nothing happens if it is not paused, or gone."""
         ...
 
     async def kill(self, name: str) -> bool:

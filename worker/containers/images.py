@@ -13,6 +13,7 @@ from common.telemetry.logs import get_logger
 from worker.containers.driver import ContainerDriver, FailedForNowError, Image, PullRefusedError, RefusedError
 
 PULL_MAX_S = 600.0
+SEEN_S = 1.0  # how long an image counts as seen: a tag that moved is noticed by calls a second later
 
 _ERRORS = {
     Detail.IMAGE_NOT_FOUND: "Image {} was not found",
@@ -30,10 +31,11 @@ class Images:
 
     def __init__(self, driver: ContainerDriver) -> None:
         self._driver = driver
-        self._pulls: dict[str, asyncio.Task[Image]] = {}
+        self._searches: dict[str, asyncio.Task[Image]] = {}
+        self._seen: dict[str, Image] = {}  # for SEEN_S each
 
     async def ensure(self, reference: str) -> Image:
-        """The image as it is on the engine now.
+        """The image as it is on the engine now, or was within the last SEEN_S seconds. A missing one is asked for anew.
 
         Raises RefusedError if it does not exist or is denied, FailedForNowError for every other failure of a pull.
 
@@ -43,22 +45,28 @@ class Images:
         if parsed is None:
             raise _refused(Detail.IMAGE_NOT_FOUND, reference)
         name = f"{parsed.repository}@{parsed.digest}" if parsed.digest else str(parsed)
-        image = await self._driver.inspect_image(name)
-        if image is not None:
-            return image
-        pull = self._pulls.get(name)
-        if pull is None:
-            pull = self._pulls[name] = asyncio.create_task(self._pull(name), name=f"pull {name}")
-            pull.add_done_callback(lambda done: self._forget(name, done))
-        return await asyncio.shield(pull)
+        seen = self._seen.get(name)
+        if seen is not None:
+            return seen
+        search = self._searches.get(name)
+        if search is None:
+            search = self._searches[name] = asyncio.create_task(self._find(name), name=f"image {name}")
+            search.add_done_callback(lambda done: self._forget(name, done))
+        return await asyncio.shield(search)
 
     async def aclose(self) -> None:
         """End all pulls."""
-        pulls = list(self._pulls.values())
-        for pull in pulls:
-            pull.cancel()
-        if pulls:
-            await asyncio.wait(pulls)
+        searches = list(self._searches.values())
+        for search in searches:
+            search.cancel()
+        if searches:
+            await asyncio.wait(searches)
+
+    async def _find(self, name: str) -> Image:
+        image = await self._driver.inspect_image(name) or await self._pull(name)
+        self._seen[name] = image
+        asyncio.get_running_loop().call_later(SEEN_S, self._seen.pop, name)
+        return image
 
     async def _pull(self, name: str) -> Image:
         log.info("pulling image", image=name)
@@ -76,10 +84,10 @@ class Images:
             raise EngineUnavailableError("Container engine broke a pull off")
         return image
 
-    def _forget(self, name: str, pull: asyncio.Task[Image]) -> None:
-        del self._pulls[name]
+    def _forget(self, name: str, search: asyncio.Task[Image]) -> None:
+        del self._searches[name]
         with suppress(asyncio.CancelledError, RefusedError, EngineUnavailableError):
-            pull.result()  # who waits gets it too; nobody may wait any more
+            search.result()  # who waits gets it too; nobody may wait any more
 
 
 def classify_pull(answer: str) -> Detail:

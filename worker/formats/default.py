@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from common.models import Call, Headers
 from worker.containers.attach import AttachStream, Stream
 from worker.formats.base import Capture
+from worker.formats.headers import call_variables, canonical
 
 HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 64 * 1024  # all of the environment must fit what the kernel passes to a new program
@@ -34,13 +35,13 @@ _NOT_PASSED = _RESERVED | {"host", "content-length"}
 
 
 class DefaultFormat:
-    """See WireFormat. The answer is complete when the container closed its output, which it does by exiting."""
+    """See ColdFormat. The answer is complete when the container closed its output, which it does by exiting."""
 
     def environment(self, call: Call, payload: bytes) -> dict[str, str]:
         return {
             **header_variables(call.headers),
             **call.base_env,
-            **_call_variables(call),
+            **call_variables(call, datetime.now(UTC) + timedelta(seconds=call.timeout)),
             # Always, and counted here: a function can tell that its input was cut short.
             f"{_HEADER_PREFIX}Content_Length": str(len(payload)),
         }
@@ -68,7 +69,7 @@ def header_variables(headers: Headers) -> dict[str, str]:
     joined: dict[str, list[str]] = {}
     for name, values in headers.items():
         if name.lower() not in _NOT_PASSED:
-            joined.setdefault(_canonical(name), []).extend(values)
+            joined.setdefault(canonical(name), []).extend(values)
     variables: dict[str, str] = {}
     taken: set[str] = set()
     left_bytes = HEADERS_MAX_BYTES
@@ -80,24 +81,4 @@ def header_variables(headers: Headers) -> dict[str, str]:
         if variable.lower() not in taken and "\0" not in value:
             variables[variable] = value
             taken.add(variable.lower())
-    return variables
-
-
-def _canonical(name: str) -> str:
-    """A header's name as Go's net/http spells it, which is what functions were written for."""
-    return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
-
-
-def _call_variables(call: Call) -> dict[str, str]:
-    deadline = datetime.now(UTC) + timedelta(seconds=call.timeout)
-    variables = {
-        "FN_CALL_ID": str(call.id),
-        "FN_METHOD": call.method,
-        "FN_REQUEST_URL": call.url,
-        "FN_DEADLINE": deadline.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "FN_PARAM_app": call.app_name,
-        "FN_ATTEMPT": str(call.attempt),
-    }
-    if call.path != "/":
-        variables["FN_PARAM_route"] = call.path
     return variables

@@ -83,7 +83,7 @@ class Bench:
         return call
 
     async def result(self, call_id: UUID) -> bytes:
-        return await self.store.get_result(APP, call_id)
+        return (await self.store.get_result(APP, call_id)).body
 
     async def log(self, call_id: UUID) -> str:
         return (await self.store.get_log(APP, call_id)).decode(errors="backslashreplace")

@@ -18,9 +18,10 @@ from aiohttp import web
 from common.models import CallStatus, Detail
 from common.settings import Settings
 from tests.integration.worker.bench import Bench, free_port
-from tests.shell_image import SHELL_IMAGE
+from tests.polling import eventually
+from tests.shell_image import SHELL_IMAGE, derived_image
 from worker.containers.docker import DockerDriver
-from worker.containers.driver import FailedForNowError, RefusedError
+from worker.containers.driver import FailedForNowError, Image, RefusedError
 from worker.containers.images import Images
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -182,6 +183,55 @@ async def test_a_call_runs_by_the_image_as_it_was_found(bench: Bench) -> None:
         )
         output, _ = await process.communicate()
     assert output.decode().strip() == found.id
+
+
+class CountingDriver(DockerDriver):
+    """The real one; it counts what it is asked."""
+
+    inspections = 0
+
+    async def inspect_image(self, reference: str) -> Image | None:
+        self.inspections += 1
+        return await super().inspect_image(reference)
+
+
+async def test_an_image_that_was_just_seen_is_not_looked_at_again(shell_image: str) -> None:
+    async with CountingDriver.open(Settings()) as driver:
+        images = Images(driver)
+        found = await asyncio.gather(*(images.ensure(shell_image) for _ in range(5)))
+        assert await images.ensure(shell_image) == found[0]
+        assert driver.inspections == 1
+
+
+async def test_a_tag_that_moved_is_noticed(shell_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.containers.images.SEEN_S", 0.05)
+    images_made = derived_image("ENV A=1"), derived_image("ENV A=2")
+    async with images_made[0] as name, images_made[1] as other, DockerDriver.open(Settings()) as driver:
+        images = Images(driver)
+        before, wanted = await images.ensure(name), await images.ensure(other)
+        assert before != wanted
+        assert await docker_tag(other, name) == 0
+
+        async def is_noticed() -> bool:
+            return await images.ensure(name) == wanted
+
+        await eventually(is_noticed)
+        await remove_image(before.id)
+
+
+async def test_a_missing_image_is_looked_for_each_time(docker: str) -> None:
+    async with CountingDriver.open(Settings()) as driver:
+        images = Images(driver)
+        for _ in range(2):
+            with pytest.raises(FailedForNowError):
+                await images.ensure(f"127.0.0.1:{free_port()}/ns/away:1")
+        assert driver.inspections == 2
+
+
+async def docker_tag(image: str, name: str) -> int:
+    process = await asyncio.create_subprocess_exec("docker", "tag", image, name)
+    async with asyncio.timeout(20):
+        return await process.wait()
 
 
 async def remove_image(name: str) -> None:

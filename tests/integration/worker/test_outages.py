@@ -15,6 +15,7 @@ from common.errors import StoreUnavailableError
 from common.models import CallStatus, Outcome, new_id
 from common.queue.base import Capacity
 from common.store.base import ClaimRequest
+from common.store.finished import FinishedRecorder
 from common.telemetry.metrics import Metrics
 from tests.integration.worker.bench import Bench, free_port
 from tests.polling import eventually
@@ -187,17 +188,14 @@ async def test_a_call_that_was_final_before_it_was_reserved_is_acked_and_not_run
 
 async def test_outcomes_of_many_calls_share_commits_and_a_bad_one_fails_alone(bench: Bench) -> None:
     call_ids = [await bench.submit("true") for _ in range(6)]
-    recorder = Recorder(bench.store, bench.queue, Metrics())
     runs = await claimed(bench, call_ids)
-    async with failing_first(bench, "settle", 0) as sizes:
+    async with recording_to(bench) as recorder, failing_first(bench, "settle", 0) as sizes:
         outcomes = [success() for _ in runs]
         outcomes[3] = replace(outcomes[3], exit_code=2**40)  # no integer of the store
-        recording = asyncio.create_task(recorder.run())
         results = await asyncio.gather(
             *(recorder.record(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)),
             return_exceptions=True,
         )
-        recording.cancel()
     assert [isinstance(result, Exception) for result in results] == [number == 3 for number in range(6)]
     assert sizes[0] == 6
     assert (await bench.queue.depth()).calls == 1
@@ -207,17 +205,27 @@ async def test_outcomes_of_many_calls_share_commits_and_a_bad_one_fails_alone(be
 
 async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Bench) -> None:
     call_id = await bench.submit("true")
-    recorder = Recorder(bench.store, bench.queue, Metrics())
     (first,) = await claimed(bench, [call_id])
     await bench.queue.release([first.reservation])
     (second,) = await claimed(bench, [call_id])
-    recording = asyncio.create_task(recorder.run())
-    await recorder.record(first, replace(success(), result=b"stale"))
-    assert (await bench.call(call_id)).status is CallStatus.RUNNING
-    await recorder.record(second, replace(success(), result=b"fresh"))
-    recording.cancel()
+    async with recording_to(bench) as recorder:
+        await recorder.record(first, replace(success(), result=b"stale"))
+        assert (await bench.call(call_id)).status is CallStatus.RUNNING
+        await recorder.record(second, replace(success(), result=b"fresh"))
     assert await bench.result(call_id) == b"fresh"
     assert (await bench.queue.depth()).calls == 0
+
+
+@asynccontextmanager
+async def recording_to(bench: Bench) -> AsyncIterator[Recorder]:
+    finished = FinishedRecorder(bench.store)
+    recorder = Recorder(bench.store, bench.queue, finished, Metrics())
+    recording = asyncio.create_task(recorder.run())
+    try:
+        yield recorder
+    finally:
+        recording.cancel()
+        await finished.aclose()
 
 
 async def claimed(bench: Bench, call_ids: Sequence[UUID]) -> list[Run]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from common.models import Call, CallStatus, Reason
-from tests.integration.worker.bench import Bench
+from tests.integration.worker.bench import APP, Bench
 from tests.polling import eventually
 from tests.shell_image import derived_image
 from worker.containers.docker import DockerDriver
@@ -23,6 +23,11 @@ async def test_success_keeps_result_and_log(bench: Bench) -> None:
     assert (call.attempt, call.exit_code) == (1, 0)
     assert await bench.result(call_id) == b"hello"
     assert await bench.log(call_id) == "noise\n"
+    ((first, at_ms),) = await bench.store.get_log_marks(APP, call_id)
+    assert first == 0
+    assert call.started_at is not None
+    assert call.completed_at is not None
+    assert call.started_at.timestamp() - 1 < at_ms / 1000 < call.completed_at.timestamp() + 1
     times = [call.created_at, call.claimed_at, call.started_at, call.completed_at]
     assert times == sorted(time for time in times if time is not None)
     assert await bench.containers() == []
@@ -187,7 +192,7 @@ async def test_an_image_that_can_not_be_had_ends_the_call_after_its_last_attempt
 
 
 async def test_a_format_that_is_not_built_is_refused(bench: Bench) -> None:
-    call_id = await bench.submit(FAST, format="json")
+    call_id = await bench.submit(FAST, format="of-tomorrow")
     async with bench.worker():
         call = await bench.finished(call_id)
     assert (call.status, call.reason, call.detail) == (

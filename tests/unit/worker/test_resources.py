@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import SettingsError
+from common.queue.base import Lane
 from common.settings import Settings
 from worker import resources
 from worker.resources import ResourceBudget, budget_for, usable_memory_mb
@@ -69,14 +70,51 @@ def test_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_grants_shrink_the_capacity_until_they_are_given_back() -> None:
-    budget = ResourceBudget(2, 100)
-    budget.grant(60)
+    budget, freed = ResourceBudget(2, 100), []
+    budget.freed = lambda: freed.append(True)
+    small = budget.grant(Lane.ASYNC, 60)
     capacity = budget.capacity()
     assert capacity is not None
     assert (capacity.slots, capacity.free_mb, capacity.total_mb) == (1, 40, 100)
-    budget.grant(40)
+    budget.grant(Lane.ASYNC, 40)
     assert budget.capacity() is None
-    assert not budget.freed.is_set()
-    budget.give_back(60)
-    assert budget.freed.is_set()
+    assert not freed
+    small.give_back()
+    assert freed
     assert budget.capacity() is not None
+
+
+def test_memory_may_come_back_before_its_slot_and_only_once() -> None:
+    budget = ResourceBudget(2, 100)
+    grant = budget.grant(Lane.SYNC, 60)
+    grant.give_back_memory()
+    grant.give_back_memory()
+    assert budget.free_mb == 100
+    capacity = budget.capacity()
+    assert capacity is not None
+    assert capacity.slots == 1
+    grant.give_back()
+    assert budget.free_mb == 100
+
+
+def lanes(budget: ResourceBudget) -> tuple[int, int]:
+    capacity = budget.capacity()
+    assert capacity is not None
+    return capacity.sync_slots, capacity.async_slots
+
+
+def test_a_lane_keeps_its_share_from_the_other_and_uses_the_rest() -> None:
+    budget = budget_for(Settings(worker_slots=8, worker_memory_mb=100, worker_sync_min_slots=2))
+    assert lanes(budget) == (7, 6)
+    for _ in range(6):
+        budget.grant(Lane.ASYNC, 1)
+    assert lanes(budget) == (2, 0)
+    sync = [budget.grant(Lane.SYNC, 1) for _ in range(2)]
+    assert budget.capacity() is None
+    sync[0].give_back()
+    assert lanes(budget) == (1, 0)
+
+
+def test_with_few_slots_no_lane_has_one_for_itself() -> None:
+    assert lanes(budget_for(Settings(worker_slots=2, worker_memory_mb=100))) == (2, 2)
+    assert lanes(budget_for(Settings(worker_slots=4, worker_memory_mb=100))) == (3, 3)

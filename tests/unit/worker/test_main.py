@@ -1,0 +1,14 @@
+"""What makes running pointless is said once, in one line."""
+
+import pytest
+
+from worker.__main__ import main
+
+
+def test_a_bad_setting_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MILLRACE_WORKER_PORT", "many")
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert said == "millrace worker: MILLRACE_WORKER_PORT: Expected `int`, got `str`\n"

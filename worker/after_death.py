@@ -1,0 +1,63 @@
+"""Undoes what a dead incarnation held. Run by its supervisor, which shares nothing with it but settings."""
+
+import asyncio
+from uuid import UUID
+
+from common.queue.redis import RedisQueue
+from common.settings import Settings
+from common.store.postgres import PostgresStore
+from common.telemetry.logs import get_logger
+from worker.containers.docker import DockerDriver
+from worker.containers.driver import LABEL_INCARNATION
+
+CLEAN_UP_STEP_S = 30.0
+CLEAN_UP_ROUNDS = 3
+
+log = get_logger("clean-up")
+
+
+async def clean_up(settings: Settings, incarnation: UUID) -> None:
+    """Undo what a dead incarnation holds: its containers, then its reservations, then its row. Raises nothing.
+
+    In this order: once released, its calls run elsewhere. What fails here happens later by itself (sweep, leases).
+    """
+    steps = (_remove_containers, _release_reservations, _remove_row)
+    for step in steps:
+        name = step.__name__.strip("_")
+        try:
+            async with asyncio.timeout(CLEAN_UP_STEP_S):
+                done = await step(settings, incarnation)
+            log.info("cleaned up", step=name, incarnation=incarnation, count=done)
+        except Exception as error:  # noqa: BLE001 - the outermost guard: nothing may keep the next child from starting
+            log.warning(
+                "not cleaned up", step=name, incarnation=incarnation, cause=repr(error.__cause__ or error)
+            )
+
+
+async def _remove_containers(settings: Settings, incarnation: UUID) -> int:
+    removed = 0
+    async with DockerDriver.open(settings) as driver:
+        for _ in range(CLEAN_UP_ROUNDS):  # the engine may still have been creating one
+            found = await driver.list({LABEL_INCARNATION: str(incarnation)})
+            if not found:
+                break
+            await asyncio.gather(*(driver.remove(container.id) for container in found))
+            removed += len(found)
+    return removed
+
+
+async def _release_reservations(settings: Settings, incarnation: UUID) -> int:
+    queue = RedisQueue.open(settings)
+    try:
+        return await queue.release_incarnation(incarnation)
+    finally:
+        await queue.aclose()
+
+
+async def _remove_row(settings: Settings, incarnation: UUID) -> int:
+    store = await PostgresStore.open(settings)
+    try:
+        await store.remove_worker(incarnation)
+    finally:
+        await store.aclose()
+    return 1

@@ -11,15 +11,19 @@ from aiohttp import web
 
 from api.admission import Admission
 from api.bodies import BodyBudget
+from api.dead_letters import DeadLetters
 from api.guard import guard, require_loopback
 from api.invocation import Submitter
-from api.keys import ADMISSION, BODIES, METRICS, QUEUE, ROUTES, SETTINGS, STORE, SUBMITTER
+from api.keys import ADMISSION, BODIES, METRICS, QUEUE, RECORDER, ROUTES, SETTINGS, STORE, SUBMITTER, SYNC
 from api.maintenance import Maintenance
 from api.middlewares import answer_errors, finish
+from api.oversized import Oversized
 from api.protocol_log import ProtocolLog
 from api.pusher import Pusher
 from api.reconciler import Reconciler
+from api.recorder import Recorder
 from api.route_cache import RouteCache
+from api.sync import SyncCalls
 from api.urls import add_urls
 from common.errors import SettingsError, UnavailableError
 from common.queue.redis import RedisQueue
@@ -32,6 +36,7 @@ START_S = 60.0  # how long a server may be away at the start
 START_RETRY_S = 1.0
 KEEPALIVE_S = 75.0
 SHUTDOWN_S = 10.0  # how long requests under way may take to end
+ANSWER_S = 1.0  # of that, for the answers to sync calls that did not end
 
 Part = TypeVar("Part")
 
@@ -46,7 +51,8 @@ def create_app(settings: Settings) -> web.Application:
     app[METRICS] = Metrics()
     app[BODIES] = BodyBudget()
     add_urls(app.router)
-    app.cleanup_ctx.extend([_store, _queue, _routes, _submitter, _maintenance])
+    app.cleanup_ctx.extend([_store, _queue, _routes, _submitter, _sync, _maintenance])
+    app.on_shutdown.append(_drain)
     return app
 
 
@@ -140,10 +146,24 @@ async def _submitter(app: web.Application) -> AsyncIterator[None]:
     await pusher.aclose()
 
 
+async def _sync(app: web.Application) -> AsyncIterator[None]:
+    recorder = app[RECORDER] = Recorder(app[STORE], app[METRICS])
+    sync = app[SYNC] = SyncCalls(app[QUEUE], recorder, app[SETTINGS].start_timeout_s)
+    yield
+    await sync.aclose()
+    await recorder.aclose()
+
+
+async def _drain(app: web.Application) -> None:
+    app[SYNC].drain(SHUTDOWN_S - ANSWER_S)
+
+
 async def _maintenance(app: web.Application) -> AsyncIterator[None]:
-    store, queue = app[STORE], app[QUEUE]
-    reconciler = Reconciler(store, queue, app[METRICS], app[SETTINGS].reconcile_interval_s)
-    maintenance = Maintenance(store, queue, reconciler)
+    store, queue, metrics, settings = app[STORE], app[QUEUE], app[METRICS], app[SETTINGS]
+    reconciler = Reconciler(store, queue, metrics, settings)
+    oversized = Oversized(store, queue, metrics, settings.no_capacity_grace_s)
+    dead_letters = DeadLetters(store, queue, app[SYNC], app[RECORDER])
+    maintenance = Maintenance(store, queue, reconciler, oversized, dead_letters)
     maintenance.start()
     yield
     await maintenance.aclose()

@@ -1,4 +1,4 @@
-"""Which headers pass: from a request to its function, and from a route to the answers of its calls.
+"""Which headers pass: from a request to its function, and from a route and a function to the answers of its calls.
 
 To the function: all but those of the connection, those addressed to the api (Host, Authorization, Millrace-*), and
 those that could pose as the environment that the platform sets (FN_*, with ``-`` and ``_`` alike).
@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from common.models import Headers
+from common.models.route import validate_headers
 
 HOP_BY_HOP = frozenset(
     {
@@ -29,6 +30,8 @@ _FOR_THE_API = frozenset({"host", "authorization", "expect"})
 _RESERVED_PREFIXES = ("fn_", "millrace_")
 # What frames or describes the api's own body; a route's value would make it unreadable.
 _OF_THE_BODY = frozenset({"content-length", "content-encoding", "content-range", "date"})
+
+_NOT_A_FUNCTIONS = HOP_BY_HOP | {"content-length", "date", "fn_call_id"}
 
 ANSWER_HEADERS: web.RequestKey[list[tuple[str, str]]] = web.RequestKey("answer_headers")
 
@@ -50,14 +53,33 @@ def function_headers(headers: CIMultiDictProxy[str]) -> Headers:
 
 def answer_headers(call_id: UUID, route_headers: Headers) -> list[tuple[str, str]]:
     """What every answer carries once a route was found: the call's id, spelt as Fn v1's, and the route's headers."""
-    return [("Fn_call_id", str(call_id)), *_allowed(route_headers)]
+    return [("Fn_call_id", str(call_id)), *allowed_headers(route_headers)]
 
 
-def _allowed(route_headers: Headers) -> Iterable[tuple[str, str]]:
+def allowed_headers(route_headers: Headers) -> Iterable[tuple[str, str]]:
+    """The route's headers that may stand in an answer."""
     refused = HOP_BY_HOP | _OF_THE_BODY | {"fn_call_id"}
     for name, values in route_headers.items():
         if name.lower() not in refused:
             yield from ((name, value) for value in values)
+
+
+def passed_headers(headers: Headers) -> CIMultiDict[str]:
+    """The headers of a function's answer that pass, one Content-Type among them.
+
+    Raises InvalidHeadersError for what HTTP can't carry.
+    """
+    passed: CIMultiDict[str] = CIMultiDict()
+    if not headers:
+        return passed
+    validate_headers(headers)
+    for name, values in headers.items():
+        key = name.lower()
+        if key == "content-type":
+            passed.update((name, value) for value in values[-1:])
+        elif key not in _NOT_A_FUNCTIONS:
+            passed.extend((name, value) for value in values)
+    return passed
 
 
 def _text(value: str) -> str:

@@ -5,7 +5,9 @@ from aiohttp import web
 from api.admission import Admission
 from api.bodies import BodyBudget
 from api.invocation import Submitter
+from api.recorder import Recorder
 from api.route_cache import RouteCache
+from api.sync import SyncCalls
 from common.queue.base import MessageQueue
 from common.settings import Settings
 from common.store.base import Datastore
@@ -19,3 +21,5 @@ ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
 BODIES: web.AppKey[BodyBudget] = web.AppKey("bodies")
 ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")
 SUBMITTER: web.AppKey[Submitter] = web.AppKey("submitter")
+RECORDER: web.AppKey[Recorder] = web.AppKey("recorder")
+SYNC: web.AppKey[SyncCalls] = web.AppKey("sync")

@@ -1,14 +1,16 @@
 """Maintenance: what keeps the queue right while nobody asks. Every api process does it; twice is harmless.
 
-Four steps, each in a task of its own: the queue's own upkeep, settling calls that the queue gave up on, forgetting
-workers that died long ago, and the reconciler. None of them may end: while a server is away they say so once and try
-again, more and more slowly.
+Five steps, each in a task of its own: the queue's own upkeep, settling or answering calls that the queue gave up on,
+ending those that no worker is large enough for, forgetting workers that died long ago, and the reconciler. None of them
+may end: while a server is away they say so once and try again, more and more slowly.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from api.dead_letters import DeadLetters
 from api.outage import Outage
+from api.oversized import Oversized
 from api.reconciler import Reconciler
 from common.errors import UnavailableError
 from common.queue.base import MessageQueue
@@ -16,8 +18,6 @@ from common.store.base import Datastore
 from common.telemetry.logs import get_logger
 
 UPKEEP_PAUSE_MAX_S = 5.0
-DEAD_PAUSE_S = 2.0
-DEAD_CALLS = 100
 PRUNE_PAUSE_S = 3600.0
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0
@@ -30,17 +30,27 @@ _log = get_logger("maintenance")
 class Maintenance:
     """Owns the tasks, from start to aclose."""
 
-    def __init__(self, store: Datastore, queue: MessageQueue, reconciler: Reconciler) -> None:
+    def __init__(
+        self,
+        store: Datastore,
+        queue: MessageQueue,
+        reconciler: Reconciler,
+        oversized: Oversized,
+        dead_letters: DeadLetters,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._reconciler = reconciler
+        self._oversized = oversized
+        self._dead_letters = dead_letters
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start the tasks in the running loop."""
         steps: dict[str, Step] = {
             "queue upkeep": self._keep_up,
-            "settling dead calls": self._settle_dead,
+            "settling dead calls": self._dead_letters.run_round,
+            "ending oversized calls": self._oversized.run_round,
             "forgetting dead workers": self._prune_workers,
             "reconciling": self._reconciler.run_round,
         }
@@ -55,15 +65,6 @@ class Maintenance:
     async def _keep_up(self) -> float:
         next_ms = await self._queue.maintain()
         return UPKEEP_PAUSE_MAX_S if next_ms is None else min(next_ms / 1000, UPKEEP_PAUSE_MAX_S)
-
-    async def _settle_dead(self) -> float:
-        ids = await self._queue.dead(DEAD_CALLS)
-        if ids:
-            # Settled first: a crash in between settles them again, which changes nothing.
-            await self._store.settle_dead(ids)
-            await self._queue.bury(ids)
-            _log.warning("calls were given up", calls=[str(call_id) for call_id in ids])
-        return 0 if len(ids) == DEAD_CALLS else DEAD_PAUSE_S
 
     async def _prune_workers(self) -> float:
         await self._store.prune_workers()

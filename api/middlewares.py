@@ -32,12 +32,12 @@ STATUS_BY_KIND: dict[type[MillraceError], int] = {
     UnavailableError: 503,
 }
 STATUS_BY_SLUG = {
+    "body_not_text": 415,
     "body_too_large": 413,
     "call_timeout": 504,
     "foreign_host": 403,
     "foreign_origin": 403,
     "not_acceptable": 406,
-    "sync_not_implemented": 501,
 }
 RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
 RETRY_AFTER_DEFAULT_S = 5

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from common.errors import AppsMissingNameError, CallNotFoundError, MillraceError
+from common.errors import AppsMissingNameError, CallNotFoundError, InvalidLimitError, MillraceError
 from common.models import clean_path, parse_id
 
 PER_PAGE_DEFAULT = 30
 PER_PAGE_MAX = 100
+LIMIT_DEFAULT = 20
+LIMIT_MAX = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -48,6 +50,20 @@ def per_page_of(request: web.Request) -> int:
     text = request.query.get("per_page", "")
     number = int(text) if _INTEGER.fullmatch(text) else 0
     return min(number, PER_PAGE_MAX) if number > 0 else PER_PAGE_DEFAULT
+
+
+def limit_of(request: web.Request) -> int:
+    """How much of the queue's head to show, 20 by default. Fn has no such path: a bad one is InvalidLimitError."""
+    text = request.query.get("limit", str(LIMIT_DEFAULT))
+    limit = int(text) if _INTEGER.fullmatch(text) else 0
+    if not 1 <= limit <= LIMIT_MAX:
+        raise InvalidLimitError(field="limit")
+    return limit
+
+
+def flag_of(request: web.Request, name: str) -> bool:
+    """Whether the query says ``name=1`` or ``name=true``."""
+    return request.query.get(name, "") in ("1", "true")
 
 
 def key_cursor_of(request: web.Request) -> str:

@@ -3,13 +3,16 @@
 Pushes what is unfinished; push leaves alone what is there, so doing it twice is harmless. Every round looks at what
 came in the last minutes (pushes that failed, writes that a restarted Redis lost). A round looks at everything when the
 queue's data is of another generation than before, so at the start and after a loss, and every FULL_EVERY_S as a net.
+Before it pushes it gives back what decides how calls are handed out: the pause, and tokens that the store will accept.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 
+from api.pause import follow_pause
 from common.models import QueueEntry
 from common.queue.base import MessageQueue
+from common.settings import Settings
 from common.store.base import Datastore
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
@@ -24,11 +27,12 @@ _log = get_logger("reconciler")
 class Reconciler:
     """One round at a time. Any number of api processes may run one."""
 
-    def __init__(self, store: Datastore, queue: MessageQueue, metrics: Metrics, interval_s: float) -> None:
+    def __init__(self, store: Datastore, queue: MessageQueue, metrics: Metrics, settings: Settings) -> None:
         self._store = store
         self._queue = queue
         self._metrics = metrics
-        self._interval_s = interval_s
+        self._queue_name = settings.queue_name
+        self._interval_s = settings.reconcile_interval_s
         self._generation = -1
         self._full_due_s = 0.0
 
@@ -39,6 +43,11 @@ class Reconciler:
         """
         generation, begun_s = await self._queue.generation(), time.monotonic()
         is_full = generation != self._generation or begun_s >= self._full_due_s
+        await follow_pause(self._store, self._queue, self._queue_name)
+        if is_full:
+            # A Redis whose clock is behind would give tokens that are smaller than those the rows had: claims of such
+            # are refused.
+            await self._queue.seed_token(await self._store.largest_token())
         restored = await self._push_all(None if is_full else datetime.now(UTC) - RECENT)
         if is_full:
             self._generation, self._full_due_s = generation, begun_s + FULL_EVERY_S

@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
-from common.models import App, Call, CallStats, Route
+from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, CallStats, Route
 
 JSON = "application/json; charset=utf-8"
 JSON_MAX_BYTES = 1024 * 1024
@@ -47,6 +47,8 @@ class RouteFields(Struct, frozen=True, kw_only=True):
     idle_timeout: Int32 | None = None
     config: Texts | None = None
     writable_root: bool | None = None
+    json_framing: str | None = None
+    body_encoding: str | None = None
 
 
 Fields = TypeVar("Fields", bound=Struct)
@@ -79,6 +81,8 @@ def decode_route(body: bytes, app_name: str) -> Route:
         idle_timeout=fields.idle_timeout or 0,
         config=_texts(fields.config),
         writable_root=fields.writable_root,
+        json_framing=fields.json_framing or "",
+        body_encoding=fields.body_encoding or "",
     )
 
 
@@ -148,7 +152,7 @@ def app_json(app: App) -> dict[str, Any]:
 
 
 def route_json(route: Route) -> dict[str, Any]:
-    """A route as shown: headers, config and the wish for a writable root only if there are any."""
+    """A route as shown: headers and config only if there are any, what Fn v1 does not know only if it is asked for."""
     return _given(
         app_name=route.app_name,
         path=route.path,
@@ -161,6 +165,8 @@ def route_json(route: Route) -> dict[str, Any]:
         idle_timeout=route.idle_timeout,
         config=route.config or None,
         writable_root=route.writable_root or None,
+        json_framing=_unless(FRAMING_UNIVERSAL, route.json_framing),
+        body_encoding=_unless(BODY_TEXT, route.body_encoding),
         **_times(route, "created_at", "updated_at"),
     )
 
@@ -180,6 +186,7 @@ def call_json(call: Call) -> dict[str, Any]:
         priority=call.priority,
         delay=call.delay or None,
         attempt=call.attempt,
+        cold=call.cold,
         **_times(call, "created_at", "due_at", "claimed_at", "started_at", "completed_at"),
         stats=_stats_json(call.stats) or None,
     )
@@ -197,6 +204,10 @@ def _stats_json(stats: CallStats) -> list[dict[str, Any]]:
 def _times(of: Struct, *names: str) -> dict[str, str | None]:
     instants = {name: getattr(of, name) for name in names}
     return {name: instant and timestamp(instant) for name, instant in instants.items()}
+
+
+def _unless(default: str, value: str) -> str | None:
+    return None if value in ("", default) else value
 
 
 def _given(**members: Any) -> dict[str, Any]:

@@ -33,6 +33,9 @@ URLS: tuple[tuple[str, str, Handler], ...] = (
     ("GET", CALL + "/log", calls.get_log),
     ("GET", CALL + "/result", calls.get_result),
     ("GET", "/v1/queue", queue.get_depth),
+    ("GET", "/v1/queue/head", queue.get_head),
+    ("POST", "/v1/queue/pause", queue.pause),
+    ("POST", "/v1/queue/resume", queue.resume),
     ("*", "/r/{app:[^/]+}", invoke.invoke),
     ("*", "/r/{app:[^/]*}/{route:.*}", invoke.invoke),
 )

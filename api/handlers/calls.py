@@ -1,22 +1,28 @@
 """/v1/apps/{app}/calls: list and show calls, their logs and their results. Status is there from the first moment."""
 
 from aiohttp import web
+from multidict import CIMultiDict
 
+from api.headers import passed_headers
 from api.keys import STORE
-from api.parameters import app_name_of, call_id_of, id_cursor_of, per_page_of, time_of
+from api.log_lines import with_timestamps
+from api.parameters import app_name_of, call_id_of, flag_of, id_cursor_of, per_page_of, time_of
+from api.replies import TEXT, with_body
 from api.schemas import JSON, call_json, json_response
 from common.errors import (
     CallLogNotFoundError,
     CallNotFoundError,
     CallResultNotFoundError,
     InvalidFromTimeError,
+    InvalidHeadersError,
     InvalidToTimeError,
     NotAcceptableError,
 )
 from common.models import CallFilter
 
-TEXT = "text/plain; charset=utf-8"
-BYTES = "application/octet-stream"
+STATUS = "Millrace-Status"
+# What acts on a browser is for the caller of the function, not for who looks at its result.
+_NOT_OF_A_RESULT = ("Set-Cookie", "Clear-Site-Data")
 
 
 async def list_calls(request: web.Request) -> web.Response:
@@ -48,7 +54,7 @@ async def get_call(request: web.Request) -> web.Response:
 
 
 async def get_log(request: web.Request) -> web.Response:
-    """The log of a final call, as JSON or as the bytes that it is."""
+    """The log of a final call, as JSON or as the bytes that it is; with ``timestamps=1`` each line says when."""
     app_name, call_id = app_name_of(request), call_id_of(request, CallLogNotFoundError)
     store = request.app[STORE]
     try:
@@ -60,6 +66,8 @@ async def get_log(request: web.Request) -> web.Response:
     content_type = _accepted(request)
     try:
         log = await store.get_log(app_name, call_id)
+        if flag_of(request, "timestamps"):
+            log = with_timestamps(log, await store.get_log_marks(app_name, call_id))
     except CallLogNotFoundError:
         log = b""  # it ended before it could write one
     if content_type == TEXT:
@@ -69,10 +77,17 @@ async def get_log(request: web.Request) -> web.Response:
 
 
 async def get_result(request: web.Request) -> web.Response:
-    """What a final call wrote to stdout, byte for byte."""
+    """What a final call answered, byte for byte and with its headers; its function's status is a header, too."""
     app_name, call_id = app_name_of(request), call_id_of(request, CallResultNotFoundError)
     result = await request.app[STORE].get_result(app_name, call_id)
-    return web.Response(body=result, headers={"Content-Type": TEXT if _is_text(result) else BYTES})
+    try:
+        headers = passed_headers(result.headers)
+    except InvalidHeadersError:
+        headers = CIMultiDict()
+    for name in _NOT_OF_A_RESULT:
+        headers.popall(name, None)
+    headers[STATUS] = str(result.status)
+    return with_body(200, headers, result.format, result.body)
 
 
 def _accepted(request: web.Request) -> str:
@@ -83,11 +98,3 @@ def _accepted(request: web.Request) -> str:
             if part in accept:
                 return content_type
     raise NotAcceptableError(field="Accept")
-
-
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

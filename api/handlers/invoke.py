@@ -1,25 +1,42 @@
-"""/r/{app}/{route}: take a call. Async routes: 202 once it is stored. Sync routes are not served yet.
+"""/r/{app}/{route}: take a call. Async routes: 202 once it is stored. Sync routes: what the function answers.
 
 Checks in Fn v1's order: the app, the route, then what this call asks for; the queue's room comes last, before anything
-is stored.
+is stored or queued. A caller may ask a sync route for the async way (``Prefer: respond-async``).
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
-from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER
+from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
 from api.parameters import app_name_of, route_path_of
+from api.replies import answer
 from api.route_cache import FoundRoute
 from api.schemas import json_response
-from common.errors import InvalidDelayError, InvalidPriorityError, MillraceError, SyncNotBuiltError
-from common.models import MAX_DELAY_S, MAX_PRIORITY, TYPE_ASYNC, Call, CallStatus, new_id
+from api.sync import Waiting
+from common.errors import BodyNotTextError, InvalidDelayError, InvalidPriorityError, MillraceError
+from common.models import (
+    BODY_TEXT,
+    FORMAT_JSON,
+    MAX_DELAY_S,
+    MAX_PRIORITY,
+    TYPE_ASYNC,
+    TYPE_SYNC,
+    Call,
+    CallStatus,
+    Route,
+    new_id,
+)
 
 PRIORITY = "Millrace-Priority"
 DELAY = "Millrace-Delay"
+RESPOND_ASYNC = "respond-async"
 _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
@@ -28,61 +45,115 @@ async def invoke(request: web.Request) -> web.Response:
         found = await _find(request)
         call_id = new_id()
         request[ANSWER_HEADERS] = answer_headers(call_id, found.route.headers)
-        _require_async(found)
-        await _submit(request, call_id)
+        settings = request.app[SETTINGS]
+        async with request.app[BODIES].body(request, settings.body_max_bytes) as payload:
+            # A body may take minutes, and the route may be another one by then, or gone.
+            found = await _find(request)
+            if found.route.type == TYPE_ASYNC or _prefers_async(request):
+                return await _submit(request, found, call_id, payload)
+            waiting = await _push(request, found, call_id, payload)
     except MillraceError as error:
         request.app[METRICS].refused.labels(error.slug).inc()
         raise
-    return json_response({"call_id": call_id}, status=202)
+    return await _reply(request, found.route, waiting)
 
 
 async def _find(request: web.Request) -> FoundRoute:
     return await request.app[ROUTES].get(app_name_of(request), route_path_of(request))
 
 
-def _require_async(found: FoundRoute) -> None:
-    if found.route.type != TYPE_ASYNC:
-        raise SyncNotBuiltError
+def _prefers_async(request: web.Request) -> bool:
+    """Whether RFC 7240's preference is among those of the request."""
+    return any(
+        preference.partition(";")[0].strip().lower() == RESPOND_ASYNC
+        for value in request.headers.getall("Prefer", ())
+        for preference in value.split(",")
+    )
 
 
-async def _submit(request: web.Request, call_id: UUID) -> None:
-    settings, admission = request.app[SETTINGS], request.app[ADMISSION]
-    async with request.app[BODIES].body(request, settings.body_max_bytes) as payload:
-        # A body may take minutes, and the route may be another one by then, or gone.
-        found = await _find(request)
-        _require_async(found)
-        call = _call(request, found, call_id, payload)
-        await admission.admit()
-        try:
-            await request.app[SUBMITTER].submit_async(call)
-        except MillraceError:
-            admission.withdraw()
-            raise
-
-
-def _call(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> Call:
-    route = found.route
+async def _submit(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> web.Response:
     delay = _integer_of(request, DELAY, MAX_DELAY_S, InvalidDelayError)
-    return Call(
+    call = _call(
+        request,
+        found,
         id=call_id,
         status=CallStatus.DELAYED if delay else CallStatus.QUEUED,
+        type=TYPE_ASYNC,
+        delay=delay,
+        priority=_integer_of(request, PRIORITY, MAX_PRIORITY, InvalidPriorityError),
+        payload=payload,
+    )
+    _check_text(call, payload)
+    async with _admitted(request):
+        await request.app[SUBMITTER].submit_async(call)
+    response = json_response({"call_id": call_id}, status=202)
+    if found.route.type != TYPE_ASYNC:
+        response.headers["Preference-Applied"] = RESPOND_ASYNC
+    return response
+
+
+async def _push(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> Waiting:
+    for name, invalid in ((PRIORITY, InvalidPriorityError), (DELAY, InvalidDelayError)):
+        if name in request.headers:
+            raise invalid(f"{name} is for async calls only", field=name)
+    call = _call(request, found, id=call_id, type=TYPE_SYNC)
+    _check_text(call, payload)
+    async with _admitted(request):
+        return await request.app[SYNC].push(call, payload, request)
+
+
+async def _reply(request: web.Request, route: Route, waiting: Waiting) -> web.Response:
+    outcome = await request.app[SYNC].outcome(waiting)
+    response = answer(route.format, route.headers, outcome)
+    if outcome.status is CallStatus.SUCCESS:
+        request[ANSWER_HEADERS] = answer_headers(waiting.call.id, {})  # the route's are in it already
+    request.app[METRICS].sync_answered.labels(str(response.status)).inc()
+    return response
+
+
+@asynccontextmanager
+async def _admitted(request: web.Request) -> AsyncIterator[None]:
+    """Room for one call, given back if it is not accepted. Raises QueueFullError."""
+    admission = request.app[ADMISSION]
+    await admission.admit()
+    try:
+        yield
+    except MillraceError:
+        admission.withdraw()
+        raise
+
+
+def _call(request: web.Request, found: FoundRoute, **asked: Any) -> Call:
+    """The call with all that its container is made from; *asked* is what depends on this request."""
+    route = found.route
+    return Call(
         app_name=route.app_name,
         path=route.path,
         image=route.image,
-        delay=delay,
-        type=route.type,
         format=route.format,
-        payload=payload,
         url=str(request.url),
         method=request.method,
-        priority=_integer_of(request, PRIORITY, MAX_PRIORITY, InvalidPriorityError),
         timeout=route.timeout,
         idle_timeout=route.idle_timeout,
         memory=route.memory,
+        base_env=found.revision.base_env,
+        writable_root=found.revision.writable_root,
+        json_framing=found.revision.json_framing,
+        body_encoding=found.revision.body_encoding,
         created_at=datetime.now(UTC),
         headers=function_headers(request.headers),
         route_revision=found.revision.id,
+        **asked,
     )
+
+
+def _check_text(call: Call, payload: bytes) -> None:
+    """Raise BodyNotTextError for a payload that format json could not carry unchanged."""
+    if call.format == FORMAT_JSON and call.body_encoding == BODY_TEXT:
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            raise BodyNotTextError from error
 
 
 def _integer_of(request: web.Request, name: str, largest: int, invalid: type[MillraceError]) -> int:

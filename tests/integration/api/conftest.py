@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.settings import Settings
-from deploy.local import LocalRedis
+from deploy.local import LocalPostgres, LocalRedis
 from tests.integration.api.served import ServedApi
 
 
@@ -21,6 +21,13 @@ def settings(database_url: str, redis_url: str) -> Settings:
 async def api(settings: Settings) -> AsyncIterator[ServedApi]:
     async with ServedApi(settings) as api:
         yield api
+
+
+@pytest.fixture
+async def own_postgres(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
+    """A Postgres of the test's own, to stop."""
+    async with LocalPostgres(servers_directory / f"postgres-{uuid4().hex[:8]}") as server:
+        yield server
 
 
 @pytest.fixture

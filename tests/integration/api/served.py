@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 from aiohttp import web
+from msgspec.structs import replace
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -127,11 +128,13 @@ class ServedApi:
         requests = [ClaimRequest(id=taken.id, token=taken.token) for taken in reservations]
         return await self.store.claim(requests, incarnation, 5)
 
-    async def finish(self, call_id: str, result: bytes = b"", log: bytes = b"", *, well: bool = True) -> None:
-        """Claim and settle the one call that is ready."""
+    async def finish(
+        self, call_id: str, result: bytes = b"", log: bytes = b"", *, well: bool = True, **fields: Any
+    ) -> None:
+        """Claim and settle the one call that is ready; *fields* are of its outcome."""
         (claimed,) = await self.claim()
         assert claimed.call.id == parse_id(call_id)
-        outcome = an_outcome(result, log, well=well)
+        outcome = replace(an_outcome(result, log, well=well), **fields)
         settlement = Settlement(id=claimed.call.id, token=claimed.token, outcome=outcome)
         assert await self.store.settle([settlement]) == {claimed.call.id}
 

@@ -162,3 +162,22 @@ async def test_a_result_comes_byte_for_byte(api: ServedApi) -> None:
         assert (answer.status, answer.body) == (200, content)
         assert answer.headers["Content-Type"] == content_type
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_result_has_the_headers_and_the_status_of_its_function(api: ServedApi) -> None:
+    call_id = await api.submit(await api.create_route(format="json"))
+    headers = {"X-Many": ["1", "2"], "Content-Length": ["3"], "Set-Cookie": ["a"], "Connection": ["close"]}
+    await api.finish(call_id, result=b"[]", response_status=418, response_headers=headers, cold=True)
+    answer = await api.get(f"{CALLS}/{call_id}/result")
+    assert (answer.status, answer.headers["Millrace-Status"], answer.body) == (200, "418", b"[]")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers.getall("X-Many") == ["1", "2"]
+    assert not {"Set-Cookie", "Connection"} & set(answer.headers)
+    assert (await api.get(f"{CALLS}/{call_id}")).json["call"]["cold"] is True
+    call_id = await api.submit(await api.create_route(path="/typed", format="json"))
+    await api.finish(call_id, result=b"<p>", response_headers={"content-type": ["text/html"]})
+    answer = await api.get(f"{CALLS}/{call_id}/result")
+    assert (answer.headers.getall("Content-Type"), answer.headers["Millrace-Status"]) == (
+        ["text/html"],
+        "200",
+    )

@@ -110,15 +110,6 @@ async def test_unknown_apps_and_routes_are_refused_before_anything_is_stored(api
     assert await api.rows() == 0
 
 
-async def test_a_sync_route_is_not_served_yet(api: ServedApi) -> None:
-    path = await api.create_route(type="sync", headers={"X-Function": ["Test"]})
-    answer = await api.ask("POST", path)
-    assert refused(answer, 501, "Sync routes are not served yet")
-    assert answer.json["error"]["code"] == "sync_not_implemented"
-    assert answer.headers["X-Function"] == "Test"
-    assert answer.headers["Fn_call_id"]
-
-
 @pytest.mark.parametrize(
     ("header", "values"),
     [

@@ -90,6 +90,17 @@ BAD = [
     Bad("PUT", "/v1/apps", b"", 404, "Path not found: /v1/apps"),
     Bad("POST", "/v1/apps/x", b"", 404, "Path not found: /v1/apps/x"),
     Bad("HEAD", "/v1/apps", b"", 404, ""),
+    *(
+        Bad(
+            "GET",
+            f"/v1/queue/head?limit={limit}",
+            b"",
+            400,
+            "limit is out of range. It should be between 1 and 500",
+        )
+        for limit in ("", "0", "501", "-1", "ten", "1e2", "9" * 30)
+    ),
+    Bad("GET", "/v1/queue/pause", b"", 404, "Path not found: /v1/queue/pause"),
     Bad("DELETE", "/v1/queue", b"", 404, "Path not found: /v1/queue"),
     Bad("GET", "/v1/nothing%20here", b"", 404, "Path not found: /v1/nothing here"),
     Bad("GET", "/v1/../version", b"", 404, "Path not found: /v1/../version"),

@@ -1,11 +1,7 @@
 """Servers away: no fake accept without Postgres, no refusal without Redis, and a readiness that says who is missing."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
-from uuid import uuid4
 
-import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
@@ -15,12 +11,6 @@ from common.settings import Settings
 from deploy.local import LocalPostgres, LocalRedis
 from tests.integration.api.served import ServedApi
 from tests.polling import eventually
-
-
-@pytest.fixture
-async def own_postgres(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
-    async with LocalPostgres(servers_directory / f"postgres-{uuid4().hex[:8]}") as server:
-        yield server
 
 
 async def test_without_postgres_nothing_is_accepted_and_it_comes_back(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,11 @@ from redis.asyncio import Redis
 
 from api import reconciler as reconciler_module
 from api.keys import METRICS
+from api.maintenance import Maintenance
 from api.reconciler import Reconciler
 from common.models import Call, CallStatus, QueueEntry, new_id
 from common.settings import Settings
+from common.store.base import ClaimRequest
 from deploy.local import LocalRedis
 from tests.integration.api.served import ROOMY, ServedApi
 from tests.polling import eventually
@@ -91,8 +94,20 @@ async def stored(api: ServedApi, count: int, age: timedelta) -> list[QueueEntry]
     )
 
 
-async def test_rounds_look_at_recent_calls_and_at_all_when_due(api: ServedApi, small_pages: None) -> None:
-    rounds = Reconciler(api.store, api.queue, api.app[METRICS], 10)
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rounds but the test's own: those of the api begin with its start, and end who knows when."""
+    monkeypatch.setattr(Maintenance, "start", lambda _maintenance: None)
+
+
+def rounds_of(api: ServedApi) -> Reconciler:
+    return Reconciler(api.store, api.queue, api.app[METRICS], replace(api.settings, reconcile_interval_s=10))
+
+
+async def test_rounds_look_at_recent_calls_and_at_all_when_due(
+    alone: None, api: ServedApi, small_pages: None
+) -> None:
+    rounds = rounds_of(api)
     assert await rounds.run_round() == 10
     lost_long_ago = await stored(api, 2, timedelta(hours=1))
     lost_lately = await stored(api, 5, timedelta(minutes=5))
@@ -104,16 +119,54 @@ async def test_rounds_look_at_recent_calls_and_at_all_when_due(api: ServedApi, s
 
 
 async def test_a_loss_makes_the_round_a_full_one_whatever_came_since(
-    settings: Settings, own_redis: LocalRedis, admin: Redis, small_pages: None
+    settings: Settings, own_redis: LocalRedis, admin: Redis, alone: None, small_pages: None
 ) -> None:
-    async with ServedApi(replace(settings, redis_url=own_redis.url, reconcile_interval_s=3600)) as api:
-        rounds = Reconciler(api.store, api.queue, api.app[METRICS], 10)
+    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
+        rounds = rounds_of(api)
         await rounds.run_round()
         await stored(api, 11, timedelta(hours=1))
         await admin.flushall()
         await api.queue.push(await stored(api, 11, timedelta(0)))
         await rounds.run_round()
         assert (await api.queue.depth()).calls == 22
+
+
+async def test_a_call_is_claimable_whatever_token_it_had_before_the_loss(
+    settings: Settings, own_redis: LocalRedis, admin: Redis, alone: None
+) -> None:
+    """A Redis whose clock is behind the one that gave the tokens before; here by a century."""
+    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
+        rounds = rounds_of(api)
+        await rounds.run_round()
+        (entry,) = await stored(api, 1, timedelta(hours=1))
+        request = ClaimRequest(id=entry.id, token=2**52)
+        assert await api.store.claim([request], new_id(), 5)
+        await api.store.release([request], give_back_attempt=True)
+        await admin.flushall()
+        await rounds.run_round()
+        assert [one.call.id for one in await api.claim()] == [entry.id]
+
+
+async def test_a_rebuilt_queue_is_paused_before_it_has_a_call(
+    settings: Settings, own_redis: LocalRedis, admin: Redis, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
+        rounds = rounds_of(api)
+        await rounds.run_round()
+        assert (await api.post("/v1/queue/pause", {})).status == 200
+        await stored(api, 3, timedelta(hours=1))
+        await admin.flushall()
+        push, was_paused = api.queue.push, []
+
+        async def watched(entries: Sequence[QueueEntry]) -> int:
+            was_paused.append((await api.queue.depth()).is_paused)
+            return await push(entries)
+
+        monkeypatch.setattr(api.queue, "push", watched)
+        await rounds.run_round()
+        assert was_paused == [True]
+        assert await api.claim() == []
+        assert (await api.queue.depth()).calls == 3
 
 
 async def test_a_call_that_killed_too_many_workers_is_settled_and_forgotten(api: ServedApi) -> None:

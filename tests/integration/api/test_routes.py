@@ -12,6 +12,8 @@ TIMEOUT = (
 )
 IDLE = "idle_timeout value is out of range. It should be between 0 and 3600"
 MEMORY = "memory value is out of range. It should be between 0 and 8192"
+FRAMING = "Invalid route json_framing: universal or line"
+ENCODING = "Invalid route body_encoding: text or base64"
 PATH_CHANGED = "Could not update - path is immutable"
 
 REFUSED: list[tuple[object, str]] = [
@@ -40,6 +42,8 @@ REFUSED: list[tuple[object, str]] = [
     ({"route": {"path": "/p", "image": "i", "timeout": "3"}}, "Invalid JSON"),
     ({"route": {"path": "/p", "image": "i", "headers": {"a b": ["c"]}}}, "Invalid route Headers"),
     ({"route": {"path": "/p", "image": "i", "headers": {"a": ["b\r\nc: d"]}}}, "Invalid route Headers"),
+    ({"route": {"path": "/p", "image": "i", "json_framing": "x"}}, FRAMING),
+    ({"route": {"path": "/p", "image": "i", "body_encoding": "x"}}, ENCODING),
 ]
 
 REFUSED_CHANGES: list[tuple[dict[str, Any], int, str]] = [
@@ -51,6 +55,8 @@ REFUSED_CHANGES: list[tuple[dict[str, Any], int, str]] = [
     ({"type": "async", "timeout": 3601}, 400, TIMEOUT),
     ({"idle_timeout": 3601}, 400, IDLE),
     ({"memory": 100_000_000_000_000}, 400, MEMORY),
+    ({"json_framing": "Line"}, 400, FRAMING),
+    ({"body_encoding": "hex"}, 400, ENCODING),
 ]
 
 
@@ -139,6 +145,16 @@ async def test_changes_are_validated_as_merged(api: ServedApi) -> None:
     assert answer.json["message"] == "Route successfully updated"
     back = await change(api, "/myroute/do", type="sync")
     assert (back.status, back.message) == (400, TIMEOUT)
+
+
+async def test_how_json_is_written_is_shown_if_it_is_not_the_usual_way(api: ServedApi) -> None:
+    made = await change(api, "/p", "PUT", image="i", json_framing="universal", body_encoding="text")
+    assert not {"json_framing", "body_encoding"} & set(made.json["route"])
+    await change(api, "/p", json_framing="line", body_encoding="base64")
+    changed = (await change(api, "/p", memory=256)).json["route"]
+    assert (changed["json_framing"], changed["body_encoding"]) == ("line", "base64")
+    refused = await change(api, "/p", json_framing="x")
+    assert refused.json["error"]["fields"] == "route.json_framing"
 
 
 async def test_headers_and_config_are_deleted_whatever_the_case_of_the_header(api: ServedApi) -> None:

@@ -47,7 +47,7 @@ def status_of(slug: str) -> int:
         (403, "foreign_host foreign_origin"),
         (406, "not_acceptable"),
         (413, "body_too_large"),
-        (501, "sync_not_implemented"),
+        (415, "body_not_text"),
     ],
 )
 def test_every_error_has_the_status_of_fn(status: int, slugs: str) -> None:

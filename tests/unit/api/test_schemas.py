@@ -83,6 +83,9 @@ def test_what_is_empty_is_left_out() -> None:
     shown = route_json(Route(app_name="a", path="/p", image="i", writable_root=False))
     assert set(shown) == {"app_name", "path", "image", "memory", "type", "format", "timeout", "idle_timeout"}
     assert route_json(Route(writable_root=True))["writable_root"] is True
+    assert not {"json_framing", "body_encoding"} & set(route_json(Route().set_defaults(NOON)))
+    shown = route_json(Route(json_framing="line", body_encoding="base64"))
+    assert (shown["json_framing"], shown["body_encoding"]) == ("line", "base64")
 
 
 def test_a_call_never_shows_its_input() -> None:

@@ -1,0 +1,18 @@
+"""Recorder: counts and writes down the ends that the api itself gave to sync calls. Workers record what they ran."""
+
+from common.models import Call, Outcome
+from common.store.base import Datastore
+from common.store.finished import FinishedRecorder
+from common.telemetry.metrics import Metrics
+
+
+class Recorder(FinishedRecorder):
+    """See FinishedRecorder."""
+
+    def __init__(self, store: Datastore, metrics: Metrics) -> None:
+        super().__init__(store)
+        self._metrics = metrics
+
+    def add(self, call: Call, outcome: Outcome) -> None:
+        self._metrics.observe_finished(call, outcome)
+        super().add(call, outcome)

@@ -1,0 +1,68 @@
+"""From the end of a sync call to the answer of its caller, in Fn v1's words. Knows neither queue nor store.
+
+A function answers with its own status, headers and body. Where it could not, the error says so: 504 for one that took
+too long, 503 for one that never got its turn, 502 for everything that went wrong with the function or its container.
+"""
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from api.headers import allowed_headers, passed_headers
+from api.middlewares import APIError, error_response, new_api_error
+from common.errors import CallTimeoutError, CallTimeoutServerBusyError, InvalidHeadersError
+from common.models import FORMAT_JSON, CallStatus, Detail, Headers, Outcome, Reason
+
+TEXT = "text/plain; charset=utf-8"
+BYTES = "application/octet-stream"
+JSON = "application/json"
+
+_BUSY = frozenset({Detail.NO_CAPACITY, Detail.INIT_TIMEOUT})
+_BODYLESS = frozenset({204, 205, 304})
+
+
+def answer(route_format: str, route_headers: Headers, outcome: Outcome) -> web.Response:
+    """The answer to a call of a route. The route's headers are in it if the function answered."""
+    if outcome.status is not CallStatus.SUCCESS:
+        return error_response(failure(outcome))
+    status = outcome.response_status
+    if not 200 <= status <= 599:
+        return error_response(_bad_response(f"Function answered with status {status}"))
+    try:
+        headers = passed_headers(outcome.response_headers)
+    except InvalidHeadersError:
+        return error_response(_bad_response("Function answered with headers that are no HTTP"))
+    for name, value in allowed_headers(route_headers):
+        if name.lower() != "content-type" or "Content-Type" not in headers:
+            headers.add(name, value)
+    if status in _BODYLESS:
+        return web.Response(status=status, headers=headers)
+    return with_body(status, headers, route_format, outcome.result)
+
+
+def with_body(status: int, headers: CIMultiDict[str], route_format: str, body: bytes) -> web.Response:
+    """*body* with *headers*, and a type if they have none: it is never left to the client to guess."""
+    if "Content-Type" not in headers:
+        headers["Content-Type"] = JSON if route_format == FORMAT_JSON else TEXT if _is_text(body) else BYTES
+    return web.Response(status=status, body=body, headers=headers)
+
+
+def failure(outcome: Outcome) -> APIError:
+    """The error that the caller of a failed call gets."""
+    if outcome.detail in _BUSY:
+        return new_api_error(503, CallTimeoutServerBusyError())
+    if outcome.reason is Reason.TIMEOUT:
+        return new_api_error(504, CallTimeoutError())
+    code = outcome.detail or outcome.reason or "function_failed"
+    return APIError(502, outcome.error or "Function failed", code=code)
+
+
+def _bad_response(message: str) -> APIError:
+    return APIError(502, message, code=Detail.BAD_RESPONSE)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,445 @@
+"""Sync calls: what the function answers reaches its caller, nobody waits for ever, and each leaves a record."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from api import app, sync
+from api.keys import BODIES
+from common.models import CallStatus, QueueEntry, Reason, SyncTicket, new_id
+from common.queue.base import Acked, Extension
+from common.queue.redis import RedisQueue
+from common.settings import Settings
+from deploy.local import LocalPostgres, LocalRedis
+from tests.integration.api.served import Answer, ServedApi
+from tests.integration.api.stand_in import StandIn, ended
+from tests.polling import eventually
+
+CALLS = "/v1/apps/app/calls"
+
+
+@pytest.fixture
+async def worker(api: ServedApi) -> StandIn:
+    return StandIn(api.queue)
+
+
+async def sync_route(api: ServedApi, **fields: Any) -> str:
+    return await api.create_route(**{"type": "sync", **fields})
+
+
+def asking(api: ServedApi, path: str, method: str = "POST", **options: Any) -> asyncio.Task[Answer]:
+    return asyncio.create_task(api.ask(method, path, **options))
+
+
+async def record_of(api: ServedApi, call_id: str) -> dict[str, Any]:
+    """The call as shown, once it is recorded."""
+
+    async def shown() -> Any:
+        answer = await api.get(f"{CALLS}/{call_id}")
+        return answer.json["call"] if answer.status == 200 else None
+
+    record: dict[str, Any] = await eventually(shown)
+    assert record["type"] == "sync"
+    return record
+
+
+async def calls_in_queue(api: ServedApi) -> int:
+    return (await api.queue.depth()).calls
+
+
+async def test_the_function_answers_with_its_status_headers_and_bytes(
+    api: ServedApi, worker: StandIn
+) -> None:
+    path = await sync_route(
+        api, headers={"X-Function": ["Test", "Two"], "X-Both": ["route"], "content-type": ["text/html"]}
+    )
+    answering = asking(api, path, data=b"x")
+    taken = await worker.answer_next(
+        result=bytes(range(256)),
+        response_status=201,
+        response_headers={
+            "Content-Type": ["image/png"],
+            "X-Both": ["a", "b"],
+            "Content-Length": ["3"],
+            "Connection": ["close"],
+            "Fn_call_id": ["forged"],
+            "Server": ["mine"],
+        },
+    )
+    answer = await answering
+    assert (answer.status, answer.body) == (201, bytes(range(256)))
+    assert answer.headers.getall("Content-Type") == ["image/png"]
+    assert answer.headers.getall("X-Function") == ["Test", "Two"]
+    assert sorted(answer.headers.getall("X-Both")) == ["a", "b", "route"]
+    assert answer.headers.getall("Fn_call_id") == [str(taken.call.id)]
+    assert answer.headers.getall("Content-Length") == ["256"]
+    assert answer.headers.getall("Server") == ["millrace"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Connection" not in answer.headers
+    assert b'millrace_sync_calls_answered_total{status="201"} 1.0' in (await api.get("/metrics")).body
+    assert await api.rows() == 0  # the worker records what it ran
+    assert await calls_in_queue(api) == 0
+
+
+async def test_a_worker_gets_all_that_it_needs_from_the_queue(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(
+        api,
+        path="/deep/er",
+        format="json",
+        json_framing="line",
+        body_encoding="base64",
+        memory=256,
+        timeout=99,
+        idle_timeout=7,
+        config={"K": "v"},
+        writable_root=True,
+    )
+    answering = asking(api, f"{path}?q=%20x", "PUT", data=b"\xff\x00", headers={"X-Mine": "1"})
+    taken = await worker.answer_next()
+    await answering
+    call = taken.call
+    assert (call.payload, call.method, call.url) == (
+        b"\xff\x00",
+        "PUT",
+        f"http://127.0.0.1:{api.port}/r/app/deep/er?q=%20x",
+    )
+    assert (call.app_name, call.path, call.image, call.type) == ("app", "/deep/er", "fn/hello:1", "sync")
+    assert (call.format, call.json_framing, call.body_encoding) == ("json", "line", "base64")
+    assert (call.memory, call.timeout, call.idle_timeout, call.writable_root) == (256, 99, 7, True)
+    assert (call.base_env["K"], call.base_env["FN_TYPE"]) == ("v", "sync")
+    assert call.headers["X-Mine"] == ["1"]
+    assert call.created_at is not None
+    assert await api.rows("route_revisions") == 1
+    assert taken.reservation.ticket is not None
+    assert 40_000 < taken.reservation.ticket.ttl_ms <= 49_500  # half of the timeout, as Fn's
+
+
+async def test_each_of_many_callers_gets_its_own_answer(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api)
+    answering = [asking(api, path, data=str(number).encode()) for number in range(200)]
+    left = len(answering)
+    while left:
+        taken = await eventually(lambda: worker.take_up_to(50))
+        left -= len(taken)
+        for one in reversed(taken):
+            assert one.call.payload is not None
+            await worker.reply(one, ended(result=b"to " + one.call.payload))
+    answers = await asyncio.gather(*answering)
+    assert [answer.body for answer in answers] == [b"to %d" % number for number in range(200)]
+
+
+async def test_replies_of_two_apis_do_not_mix(api: ServedApi, worker: StandIn, settings: Settings) -> None:
+    path = await sync_route(api)
+    async with ServedApi(settings) as other:
+        answering = [asking(one, path, data=name) for one, name in ((api, b"first"), (other, b"second"))]
+        for _ in answering:
+            taken = await worker.take()
+            await worker.reply(taken, ended(result=taken.call.payload))
+        assert [answer.body for answer in await asyncio.gather(*answering)] == [b"first", b"second"]
+
+
+async def test_a_failed_call_says_what_happened(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api, headers={"X-Function": ["Test"]})
+    answering = asking(api, path)
+    taken = await worker.take()
+    failed = ended(
+        CallStatus.ERROR,
+        reason=Reason.BAD_EXIT,
+        detail="exit_code",
+        error="container exit code 3",
+        result=b"half of an answer",
+    )
+    await worker.reply(taken, failed)
+    answer = await answering
+    assert (answer.status, answer.message) == (502, "container exit code 3")
+    assert answer.json["error"]["code"] == "exit_code"
+    assert answer.headers.getall("X-Function") == ["Test"]
+    assert answer.headers.getall("Fn_call_id") == [str(taken.call.id)]
+
+
+async def test_head_and_statuses_without_a_body_have_none(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api)
+    answering = asking(api, path, "HEAD")
+    taken = await worker.answer_next(result=b"seen by nobody")
+    answer = await answering
+    assert (taken.call.method, answer.status, answer.body) == ("HEAD", 200, b"")
+    assert answer.headers["Content-Length"] == "14"
+    for status in (204, 304):
+        answering = asking(api, path)
+        await worker.answer_next(result=b"x", response_status=status)
+        answer = await answering
+        assert (answer.status, answer.body) == (status, b"")
+
+
+async def test_a_call_that_no_worker_takes_is_refused_in_time_and_recorded(
+    api: ServedApi, worker: StandIn
+) -> None:
+    path = await sync_route(api, timeout=2)
+    begun_s = time.monotonic()
+    answer = await api.ask("POST", path)
+    assert 1 <= time.monotonic() - begun_s < 2
+    assert (answer.status, answer.message) == (503, "Timed out - server too busy")
+    assert answer.headers["Retry-After"] == "15"
+    assert await worker.take_up_to(1) == []
+    assert await calls_in_queue(api) == 0
+    record = await record_of(api, answer.headers["Fn_call_id"])
+    assert (record["status"], record["reason"], record["detail"]) == ("error", "killed", "no_capacity")
+    assert (record["path"], record["attempt"]) == ("/hello", 0)
+
+
+async def test_a_call_that_a_worker_took_is_not_refused_for_its_wait(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api, timeout=2)
+    answering = asking(api, path)
+    taken = await worker.take()
+    assert not (await asyncio.wait({answering}, timeout=1.6))[0]
+    await worker.reply(taken, ended(result=b"late, but here"))
+    assert (await answering).body == b"late, but here"
+
+
+async def test_a_lost_worker_is_said_at_once_and_nobody_runs_the_call_again(
+    api: ServedApi, worker: StandIn
+) -> None:
+    path = await sync_route(api)
+    answering = asking(api, path)
+    taken = await worker.take()
+    begun_s = time.monotonic()
+    await api.queue.release_incarnation(worker.incarnation)
+    answer = await answering
+    assert time.monotonic() - begun_s < 2
+    assert (answer.status, answer.json["error"]["code"]) == (502, "worker_lost")
+    assert await worker.take_up_to(1) == []
+    assert await worker.reply(taken, ended()) is not Acked.ACKED
+    record = await record_of(api, answer.headers["Fn_call_id"])
+    assert (record["status"], record["reason"], record["detail"]) == ("error", "killed", "worker_lost")
+    assert record["attempt"] == 1
+
+
+async def begin(api: ServedApi, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n" % path.encode())
+    return reader, writer
+
+
+async def test_a_caller_that_goes_away_takes_its_waiting_call_along(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api)
+    _, caller = await begin(api, path)
+
+    async def is_queued() -> bool:
+        return (await api.queue.depth()).ready_sync == 1
+
+    await eventually(is_queued)
+    caller.close()
+
+    async def recorded() -> Any:
+        return (await api.get(CALLS)).json["calls"]
+
+    (record,) = await eventually(recorded)
+    assert (record["status"], record["reason"], record["type"]) == ("cancelled", "client_request", "sync")
+    assert await worker.take_up_to(1) == []
+
+
+async def test_a_caller_that_goes_away_has_its_running_call_ended(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api)
+    _, caller = await begin(api, path)
+    taken = await worker.take()
+    caller.close()
+
+    async def is_told() -> bool:
+        return await api.queue.extend([taken.reservation]) == [Extension.CANCEL_REQUESTED]
+
+    await eventually(is_told)
+    killed = ended(CallStatus.CANCELLED, reason=Reason.CLIENT_REQUEST)
+    assert await worker.reply(taken, killed) is Acked.ACKED
+    assert await api.rows() == 0  # its worker records it
+
+
+async def test_an_answer_that_never_comes_is_not_waited_for(
+    settings: Settings, own_redis: LocalRedis, admin: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "ANSWER_SLACK_S", -1.5)
+    async with ServedApi(replace(settings, redis_url=own_redis.url, start_timeout_s=0.5)) as api:
+        path = await sync_route(api, timeout=1)
+        answering = asking(api, path)
+
+        async def is_queued() -> bool:
+            return await calls_in_queue(api) == 1
+
+        await eventually(is_queued)
+        await admin.flushall()
+        answer = await answering
+        assert (answer.status, answer.message) == (504, "Timed out")
+        record = await record_of(api, answer.headers["Fn_call_id"])
+        assert (record["status"], record["reason"]) == ("error", "timeout")
+
+
+async def test_what_is_not_answered_when_the_process_ends_is_turned_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SHUTDOWN_S", 1.5)
+    queue = RedisQueue.open(settings)
+    worker = StandIn(queue)
+    async with ServedApi(settings) as api:
+        path = await sync_route(api)
+        running = await begin(api, path)
+        taken = await worker.take()
+        waiting = await begin(api, path)
+
+        async def is_queued() -> bool:
+            return (await queue.depth()).ready_sync == 1
+
+        await eventually(is_queued)
+    async with asyncio.timeout(5):
+        for reader, writer in (running, waiting):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+            writer.close()
+    assert await queue.extend([taken.reservation]) == [Extension.CANCEL_REQUESTED]
+    assert (await queue.depth()).calls == 1
+    await queue.aclose()
+    async with ServedApi(settings) as api:
+        (record,) = (await api.get(CALLS)).json["calls"]
+        assert (record["status"], record["detail"]) == ("error", "no_capacity")
+
+
+async def test_replies_to_an_api_that_is_gone_are_forgotten(
+    settings: Settings, own_redis: LocalRedis, admin: Redis
+) -> None:
+    settings = replace(settings, redis_url=own_redis.url)
+    queue = RedisQueue.open(settings)
+    worker = StandIn(queue)
+    async with ServedApi(settings) as api:
+        path = await sync_route(api)
+        abandoned = asking(api, path)
+        taken = await worker.take()
+        abandoned.cancel()
+        await asyncio.wait({abandoned})
+    before = set(await admin.keys())
+    assert await worker.reply(taken, ended()) is Acked.ACKED
+    (replies,) = set(await admin.keys()) - before
+    assert 0 < await admin.pttl(replies) <= 60_000
+    async with ServedApi(settings) as api:
+        answering = asking(api, path)
+        await worker.answer_next(result=b"for the new one")
+        assert (await answering).body == b"for the new one"
+    await queue.aclose()
+
+
+async def test_a_call_that_cannot_be_read_is_buried(api: ServedApi) -> None:
+    ticket = SyncTicket(reply_to=new_id(), ttl_ms=1, message=b"\xc1")
+    await api.queue.push(
+        [QueueEntry(id=new_id(), order_no=0, priority=0, delay_ms=0, memory_mb=1, ticket=ticket)]
+    )
+
+    async def is_empty() -> bool:
+        await api.queue.maintain()
+        return await calls_in_queue(api) == 0
+
+    await eventually(is_empty)
+    assert await api.rows() == 0
+
+
+async def test_a_caller_may_prefer_the_async_way(api: ServedApi) -> None:
+    path = await sync_route(api)
+    for prefer in ("respond-async", "wait=5, Respond-Async; x=y"):
+        headers = {"Prefer": prefer, "Millrace-Priority": "2"}
+        answer = await api.ask("POST", path, data=b"x", headers=headers)
+        assert (answer.status, answer.headers["Preference-Applied"]) == (202, "respond-async")
+        shown = (await api.get(f"{CALLS}/{answer.json['call_id']}")).json["call"]
+        assert (shown["type"], shown["status"], shown["priority"]) == ("async", "queued", 2)
+    depth = await api.queue.depth()
+    assert (depth.ready, depth.ready_sync) == ((0, 0, 2), 0)
+
+
+@pytest.mark.parametrize("header", ["Millrace-Priority", "Millrace-Delay"])
+async def test_what_a_sync_call_can_not_have_is_refused(api: ServedApi, header: str) -> None:
+    answer = await api.ask("POST", await sync_route(api), headers={header: "1"})
+    assert (answer.status, answer.json["error"]["fields"]) == (400, header)
+    assert await calls_in_queue(api) == 0
+
+
+async def test_an_oversized_body_is_no_call(settings: Settings) -> None:
+    async with ServedApi(replace(settings, body_max_bytes=1000)) as api:
+        answer = await api.ask("POST", await sync_route(api), data=b"x" * 1001)
+        assert answer.status == 413
+        assert await calls_in_queue(api) == 0
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_body_that_json_can_not_carry_is_refused_unless_it_goes_as_base64(
+    api: ServedApi, kind: str
+) -> None:
+    path = await api.create_route(type=kind, format="json")
+    answer = await api.ask("POST", path, data=b"\xff")
+    assert (answer.status, answer.json["error"]["code"]) == (415, "body_not_text")
+    assert (await calls_in_queue(api), await api.rows()) == (0, 0)
+    await api.ask("PATCH", "/v1/apps/app/routes/hello", json={"route": {"body_encoding": "base64"}})
+    answer = await api.ask("POST", path, data=b"\xff", headers={"Prefer": "respond-async"})
+    assert answer.status == 202
+
+
+async def test_a_waiting_call_holds_no_body(api: ServedApi, worker: StandIn) -> None:
+    answering = asking(api, await sync_route(api), data=b"x" * 100_000)
+    taken = await worker.take()
+    await eventually(lambda: api.app[BODIES].held_bytes == 0)
+    await worker.reply(taken, ended())
+    assert (await answering).status == 200
+
+
+async def test_a_full_queue_refuses(settings: Settings) -> None:
+    async with ServedApi(replace(settings, queue_max_calls=1)) as api:
+        path = await sync_route(api)
+        first = asking(api, path)
+        worker = StandIn(api.queue)
+        taken = await worker.take()
+        answer = await api.ask("POST", path)
+        assert (answer.status, answer.message) == (503, "Queue is full")
+        assert answer.headers["Retry-After"] == "15"
+        await worker.reply(taken, ended())
+        assert (await first).status == 200
+        assert await api.rows() == 0
+
+
+async def test_a_queue_that_is_away_refuses_until_it_is_back(
+    settings: Settings, own_redis: LocalRedis
+) -> None:
+    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
+        path = await sync_route(api)
+        worker = StandIn(api.queue)
+        await own_redis.stop()
+        answer = await api.ask("POST", path)
+        assert (answer.status, answer.json["error"]["code"]) == (503, "queue_unavailable")
+        assert await api.rows() == 0
+        await own_redis.start()
+
+        async def is_ready() -> bool:
+            return (await api.get("/readyz")).status == 200
+
+        await eventually(is_ready, timeout_s=20)
+        answering = asking(api, path)
+        await worker.answer_next(result=b"back")
+        assert (await answering).body == b"back"
+
+
+async def test_a_record_waits_for_a_store_that_is_away(
+    settings: Settings, own_postgres: LocalPostgres
+) -> None:
+    async with ServedApi(replace(settings, database_url=own_postgres.url)) as api:
+        answering = asking(api, await sync_route(api, timeout=6))
+
+        async def is_queued() -> bool:
+            return await calls_in_queue(api) == 1
+
+        await eventually(is_queued)
+        await own_postgres.stop()
+        answer = await answering
+        assert answer.status == 503
+        await own_postgres.start()
+
+        async def is_back() -> bool:
+            return (await api.get("/readyz")).status == 200
+
+        await eventually(is_back, timeout_s=20)
+        assert (await record_of(api, answer.headers["Fn_call_id"]))["detail"] == "no_capacity"

@@ -8,7 +8,7 @@ import click
 
 from common.errors import FatalError
 from common.settings import load_settings
-from deploy.cli.queue import show_queue
+from deploy.cli.queue import QueueAction, show_queue
 from deploy.cli.service import reachable_host
 from deploy.cli.terminal import Terminal
 from deploy.cli.up import run_until_signal, up
@@ -39,17 +39,23 @@ def up_command(demo: bool, once: bool) -> None:
 
 
 @main.command("queue")
+@click.argument("action", type=click.Choice([action.value for action in QueueAction]), required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @click.option(
     "--url", default="", help="The api's address; without it, this machine's by MILLRACE_HOST and _PORT."
 )
-def queue_command(url: str, as_json: bool) -> None:
-    """Show how many calls wait, by priority and state."""
+def queue_command(action: str | None, url: str, as_json: bool) -> None:
+    """Show how many calls wait, by priority and state.
+
+    `pause` first: workers get no calls until `resume`; what runs goes on, and new calls are accepted.
+    `head`: show the next 20 calls instead.
+    """
     terminal = Terminal()
     try:
         settings = load_settings(os.environ)
         address = url or f"http://{reachable_host(settings.host)}:{settings.port}"
-        asyncio.run(show_queue(address, terminal, as_json=as_json))
+        wanted = QueueAction(action) if action else None
+        asyncio.run(show_queue(address, terminal, wanted, as_json=as_json))
     except FatalError as error:
         terminal.error(str(error))
         sys.exit(1)

@@ -83,11 +83,16 @@ class Client:
         """Submit an async call; its id."""
         headers = {"Millrace-Priority": str(priority), "Millrace-Delay": str(delay_s)}
         answer = await self._ask("POST", f"/r/{app}{path}", 202, payload, headers)
-        return _decode(answer, _Accepted).call_id
+        return decode(answer, _Accepted).call_id
+
+    async def call(self, app: str, path: str, payload: bytes) -> str:
+        """Call a sync route; its answer."""
+        answer = await self._ask("POST", f"/r/{app}{path}", 200, payload)
+        return answer.decode(errors="replace")
 
     async def get_call(self, app: str, call_id: str) -> Record:
         """Return the call's record as it is now."""
-        return _decode(await self._ask("GET", f"/v1/apps/{app}/calls/{call_id}", 200), _CallAnswer).call
+        return decode(await self._ask("GET", f"/v1/apps/{app}/calls/{call_id}", 200), _CallAnswer).call
 
     async def get_log(self, app: str, call_id: str) -> str:
         """Return what a call that has ended wrote to its standard error."""
@@ -99,12 +104,20 @@ class Client:
 
     async def count_waiting(self) -> int:
         """Return how many calls the queue holds that have not ended."""
-        depth = _decode(await self.get_depth(), _Depth)
+        depth = decode(await self.get_depth(), _Depth)
         return sum(depth.ready.values()) + depth.delayed + depth.leased
 
     async def get_depth(self) -> bytes:
         """Return the depth of the queue, as the api's JSON."""
         return await self._ask("GET", "/v1/queue", 200)
+
+    async def get_head(self) -> bytes:
+        """Return the next calls of the queue, as the api's JSON."""
+        return await self._ask("GET", "/v1/queue/head", 200)
+
+    async def switch_queue(self, action: str) -> bytes:
+        """Pause or resume the queue (*action*); return its depth then, as the api's JSON."""
+        return await self._ask("POST", f"/v1/queue/{action}", 200)
 
     async def _get_text(self, path: str) -> str:
         body = await self._ask("GET", path, 200, headers={"Accept": "text/plain, */*"})
@@ -125,7 +138,8 @@ class Client:
         return answer
 
 
-def _decode(body: bytes, shape: type[T]) -> T:
+def decode(body: bytes, shape: type[T]) -> T:
+    """An answer of the api as a *shape*. Raises ClientError if it is none."""
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.MsgspecError as error:

@@ -62,7 +62,7 @@ async def run_demo(client: Client, keeper: Keeper, worker: Service, terminal: Te
     """Submit the calls, start *worker*, wait until all ended, show them. Raises DemoError or what stopped it."""
     terminal.title(f"Demo: {len(GREETINGS)} calls, submitted before the worker starts, run on one slot")
     with terminal.step("image") as show:
-        image = await make_demo_image()
+        image = await make_demo_image("hello")
         show(image)
     with terminal.step("route", f"/r/{APP}{ROUTE}, type async"):
         route = {

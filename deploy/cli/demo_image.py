@@ -1,4 +1,4 @@
-"""Makes the demo function's image from what is here, a static busybox and a script: no registry is needed."""
+"""Makes the demo functions' images from what is here, a static busybox and a script: no registry is needed."""
 
 import asyncio
 import hashlib
@@ -9,41 +9,44 @@ from pathlib import Path
 import deploy
 from common.errors import FatalError
 
-IMAGE = "millrace/demo:latest"
+REPOSITORY = "millrace/demo"
 LABEL = "demo.content"
 BUSYBOX = Path("/bin/busybox")
-SCRIPT = Path(deploy.__file__).parent / "functions" / "hello" / "func.sh"
+FUNCTIONS = Path(deploy.__file__).parent / "functions"
 DOCKER_S = 60.0
 
 
 class DemoImageError(FatalError):
-    """The demo function's image can't be made."""
+    """A demo function's image can't be made."""
 
     slug = "demo_image_failed"
     default_message = "The demo function's image could not be made"
 
 
-async def make_demo_image() -> str:
-    """Make the image unless it is there as it should be; its name. Raises DemoImageError with what to do."""
-    content = await asyncio.to_thread(_archive)
+async def make_demo_image(function: str) -> str:
+    """Make the image of *function*, a folder of FUNCTIONS, unless it is there as it should be; its name.
+
+    Raises DemoImageError with what to do."""
+    image = f"{REPOSITORY}:{function}"
+    content = await asyncio.to_thread(_archive, FUNCTIONS / function / "func.sh")
     digest = hashlib.sha256(content).hexdigest()
-    if await _docker("image", "ls", "--quiet", "--filter", f"label={LABEL}={digest}", IMAGE):
-        return IMAGE
+    if await _docker("image", "ls", "--quiet", "--filter", f"label={LABEL}={digest}", image):
+        return image
     entry = 'ENTRYPOINT ["/bin/sh", "/func.sh"]'
     await _docker(
-        "import", "--change", entry, "--change", f"LABEL {LABEL}={digest}", "-", IMAGE, stdin=content
+        "import", "--change", entry, "--change", f"LABEL {LABEL}={digest}", "-", image, stdin=content
     )
     await _docker("image", "prune", "--force", "--filter", f"label={LABEL}")  # the one it replaced, if any
-    return IMAGE
+    return image
 
 
-def _archive() -> bytes:
+def _archive(script: Path) -> bytes:
     """Return the image's root as a tar, the same bytes each time."""
     buffer = io.BytesIO()
     try:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
             _add(tar, "bin/busybox", BUSYBOX.read_bytes(), 0o755)
-            _add(tar, "func.sh", SCRIPT.read_bytes(), 0o755)
+            _add(tar, "func.sh", script.read_bytes(), 0o755)
             for name in ("sh", "cat", "sleep"):
                 link = tarfile.TarInfo(f"bin/{name}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"

@@ -1,11 +1,21 @@
-"""`millrace queue`: how deep the queue is, from a running api. Shows; changes nothing."""
+"""`millrace queue`: how deep the queue is, from a running api; pauses it, resumes it, shows its head."""
+
+from enum import StrEnum
 
 import msgspec
 
-from deploy.cli.client import Client
+from deploy.cli.client import Client, decode
 from deploy.cli.terminal import Terminal
 
 _PRIORITIES = ("2", "1", "0")
+
+
+class QueueAction(StrEnum):
+    """What can be asked for beside the depth."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    HEAD = "head"
 
 
 class Depth(msgspec.Struct):
@@ -24,14 +34,41 @@ class Depth(msgspec.Struct):
     is_paused: bool = False
 
 
-async def show_queue(url: str, terminal: Terminal, *, as_json: bool) -> None:
-    """Print the depth of the queue that the api at *url* serves: as a table, or as the api's own JSON."""
+class HeadCall(msgspec.Struct):
+    """A call of GET /v1/queue/head. A sync one has no priority."""
+
+    id: str
+    ready_s: float
+    memory_mb: int
+    deliveries: int
+    priority: int | None = None
+
+
+class Head(msgspec.Struct):
+    """GET /v1/queue/head."""
+
+    calls: list[HeadCall]
+
+
+async def show_queue(url: str, terminal: Terminal, action: QueueAction | None, *, as_json: bool) -> None:
+    """Do *action* to the queue that the api at *url* serves and print its depth, or its head if that is asked for.
+
+    As a table, or as the api's own JSON. Raises ClientError.
+    """
     async with Client(url) as client:
-        answer = await client.get_depth()
+        match action:
+            case QueueAction.HEAD:
+                answer = await client.get_head()
+            case None:
+                answer = await client.get_depth()
+            case _:
+                answer = await client.switch_queue(action)
     if as_json:
         terminal.line(answer.decode().rstrip())
-        return
-    _show(terminal, msgspec.json.decode(answer, type=Depth))
+    elif action is QueueAction.HEAD:
+        _show_head(terminal, decode(answer, Head))
+    else:
+        _show(terminal, decode(answer, Depth))
 
 
 def _show(terminal: Terminal, depth: Depth) -> None:
@@ -46,3 +83,18 @@ def _show(terminal: Terminal, depth: Depth) -> None:
     ]
     state = "paused" if depth.is_paused else "running"
     terminal.table([f"queue {depth.name}", state], rows, [{} for _ in rows])
+
+
+def _show_head(terminal: Terminal, head: Head) -> None:
+    columns = ["call", "priority", "ready for", "memory", "deliveries"]
+    rows = [
+        [
+            call.id,
+            "sync" if call.priority is None else str(call.priority),
+            f"{call.ready_s:.1f} s",
+            f"{call.memory_mb} MB",
+            str(call.deliveries),
+        ]
+        for call in head.calls
+    ]
+    terminal.table(columns, rows, [{} for _ in rows])

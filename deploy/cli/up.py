@@ -11,6 +11,7 @@ from common.errors import FatalError
 from common.settings import Settings
 from deploy.cli.client import Client
 from deploy.cli.demo import run_demo
+from deploy.cli.demo_hot import run_hot_demo
 from deploy.cli.keeper import Keeper
 from deploy.cli.logs import nothing, warnings_of_ours
 from deploy.cli.service import Service
@@ -137,6 +138,7 @@ async def _demonstrate(
         if waiting:
             terminal.note(f"  {waiting} calls wait from before: they run too, and take their time")
         await run_demo(client, keeper, worker, terminal)
+        await run_hot_demo(client, terminal)
     if not once:
         terminal.title("Starting the worker with all its slots")
         await keeper.stop(worker)

@@ -107,8 +107,9 @@ class System:
     async def call(self, call_id: str) -> Json:
         return (await self._json(f"/v1/apps/e2e/calls/{call_id}"))["call"]  # type: ignore[no-any-return]
 
-    async def log(self, call_id: str) -> str:
-        return (await self._json(f"/v1/apps/e2e/calls/{call_id}/log"))["log"]["log"]  # type: ignore[no-any-return]
+    async def log(self, call_id: str, timestamps: int = 0) -> str:
+        path = f"/v1/apps/e2e/calls/{call_id}/log?timestamps={timestamps}"
+        return (await self._json(path))["log"]["log"]  # type: ignore[no-any-return]
 
     async def result(self, call_id: str) -> bytes:
         async with self._http.get(f"/v1/apps/e2e/calls/{call_id}/result") as reply:

@@ -20,6 +20,8 @@ async def test_success_leaves_result_log_stats_and_times(system: System) -> None
     assert (call["status"], call["attempt"], call["exit_code"]) == ("success", 1, 0)
     assert await system.result(call_id) == b"hello"
     assert await system.log(call_id) == "to the log\n"
+    day = call["started_at"].partition("T")[0]
+    assert (await system.log(call_id, timestamps=1)).startswith(f"{day}T")
     assert {"mem_usage", "mem_limit"} <= call["stats"][0]["metrics"].keys()
     times = [call[name] for name in ("created_at", "claimed_at", "started_at", "completed_at")]
     assert times == sorted(times)

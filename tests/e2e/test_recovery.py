@@ -74,7 +74,7 @@ async def test_a_stopped_worker_finishes_what_runs_and_leaves_the_rest_queued(sy
     assert await worker.wait() == 0
     assert (await system.call(running))["status"] == "success"
     assert (await system.call(waiting))["status"] == "queued"
-    await no_containers("millrace")
+    await no_containers(f"millrace.call={running}")
 
 
 async def test_an_overdue_drain_gives_the_call_and_its_attempt_back(system: System) -> None:

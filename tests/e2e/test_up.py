@@ -86,6 +86,10 @@ async def test_the_demo_shows_each_call_in_the_order_of_its_priority(machine: Ma
     assert [int(priority) for priority, delay, _ in calls if delay == "-"] == [2, 2, 1, 1, 0, 0]
     assert len(re.findall(r"result +Hello, \w+!", output)) == 7
     assert len(re.findall(r"log +call [0-9a-f-]{36} greets \w+", output)) == 7
+    assert re.findall(r"^  (cold|hot) +[0-9.]+ ms +Hello from call (\d)", output, re.MULTILINE) == [
+        ("cold", "1"),
+        ("hot", "2"),
+    ]
     await no_containers("millrace")
 
 

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import main
-from deploy.cli.queue import Depth, _show
+from deploy.cli.queue import Depth, Head, HeadCall, _show, _show_head
 from deploy.cli.terminal import Terminal
 
 
@@ -17,9 +17,22 @@ def test_every_count_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         assert str(number) in shown
 
 
+def test_the_head_shows_sync_calls_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    calls = [HeadCall("first", 0.25, 64, 1), HeadCall("second", 7, 128, 2, priority=2)]
+    _show_head(Terminal(), Head(calls))
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split() for row in rows] == [
+        ["first", "sync", "0.2", "s", "64", "MB", "1"],
+        ["second", "2", "7.0", "s", "128", "MB", "2"],
+    ]
+    _show_head(Terminal(), Head([]))
+    assert "priority" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:1"])
-def test_an_api_that_is_not_there_is_one_line(url: str) -> None:
-    result = CliRunner().invoke(main, ["queue", "--url", url], env={"MILLRACE_PORT": "8080"})
+@pytest.mark.parametrize("action", [[], ["pause"], ["resume"], ["head"]])
+def test_an_api_that_is_not_there_is_one_line(url: str, action: list[str]) -> None:
+    result = CliRunner().invoke(main, ["queue", *action, "--url", url], env={"MILLRACE_PORT": "8080"})
     assert result.exit_code == 1
     (line,) = result.output.splitlines()
     assert url in line

@@ -26,6 +26,14 @@ class Machine(Struct, frozen=True, kw_only=True):
     load: float
     packages: dict[str, str]
 
+    def told(self, programs: dict[str, str]) -> str:
+        """All of it in one sentence, with the versions of *programs*."""
+        used = ", ".join(f"{name} {version}" for name, version in {**programs, **self.packages}.items())
+        return (
+            f"{self.at}, commit {self.commit}; {self.processor}, {self.cores} cores, {self.memory_mb:,} MB, "
+            f"{self.system}, Python {self.python}, {used}; load {self.load:.2f} before the run."
+        )
+
 
 async def describe(packages: tuple[str, ...]) -> Machine:
     """This machine now, with the versions of *packages* as they are installed here."""

@@ -22,8 +22,9 @@ from tests.load.queue.figures import DepthLine, FieldLine, IdleLine, LatencyLine
 from tests.load.queue.plan import Plan
 from tests.load.queue.side_by_side import measure_field
 from tests.load.queue.stage import Stage
-from tests.load.queue.targets import Target, judge
+from tests.load.queue.targets import judge
 from tests.load.queue.waiting import measure_idle, measure_latency
+from tests.load.target import Target
 from tests.polling import eventually
 
 EVERYBODY = tuple(contestant.name for contestant in FIELD)

@@ -1,18 +1,11 @@
 """Rates and spreads from what the clients measured. Pure functions and the report's types; measures nothing."""
 
-import statistics
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from tests.load.queue.client import Answer
-
-
-class Spread(Struct, frozen=True, kw_only=True):
-    """Of many durations, in ms."""
-
-    p50_ms: float
-    p99_ms: float
+from tests.load.spread import Spread, spread
 
 
 class Rates(Struct, frozen=True, kw_only=True):
@@ -66,15 +59,6 @@ class FieldLine(Struct, frozen=True, kw_only=True):
     rates: Rates | None = None
     rounds: list[float] = []
     missing: str = ""
-
-
-def spread(durations_ns: Sequence[int]) -> Spread:
-    """The median and the 99th percentile."""
-    ordered = sorted(durations_ns)
-    return Spread(
-        p50_ms=statistics.median(ordered) / 1e6,
-        p99_ms=ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] / 1e6,
-    )
 
 
 def rates(answers: Sequence[Answer]) -> Rates:

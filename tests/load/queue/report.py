@@ -1,19 +1,18 @@
 """A run's report in Markdown, ready to be pasted. Says what was measured and adds nothing."""
 
-from collections.abc import Iterable, Sequence
-
 from tests.load.queue.bench import Report
 from tests.load.queue.field import FIELD
-from tests.load.queue.figures import FieldLine, Rates, Spread
+from tests.load.queue.figures import FieldLine, Rates
+from tests.load.spread import Spread
+from tests.load.tables import table, targets_table
 
 RATES = ("cycles/s", "push/s", "take + ack/s", "push ms", "take ms", "ack ms")
-RIGHT = "---:"
 
 
 def markdown(report: Report) -> str:
     """The whole report."""
     parts = [
-        *("### Targets", _targets(report)),
+        *("### Targets", targets_table(report.targets)),
         *("### Beside its peers", _about(report), _field(report)),
         *("### At depth", _depths(report), _reserves(report)),
         *("### Waiting", _idle(report), _latency(report)),
@@ -39,12 +38,6 @@ def _about(report: Report) -> str:
     )
 
 
-def _targets(report: Report) -> str:
-    words = {True: "yes", False: "**no**", None: "not measured"}
-    rows = [(target.wanted, target.measured, words[target.is_reached]) for target in report.targets]
-    return _table(("target", "measured", "reached"), rows, right=())
-
-
 def _field(report: Report) -> str:
     rows = []
     for line in report.field:
@@ -53,7 +46,7 @@ def _field(report: Report) -> str:
             rows.append((title, "", f"not measured: {line.missing}", *[""] * (len(RATES) - 1)))
         else:
             rows.append((title, str(line.batch), *_rates(line.rates)))
-    return _table(("", "batch", *RATES), rows)
+    return table(("", "batch", *RATES), rows)
 
 
 def _depths(report: Report) -> str:
@@ -62,7 +55,7 @@ def _depths(report: Report) -> str:
         for line in report.depths
         for batch, rates in line.rates.items()
     ]
-    return _table(("calls queued", "batch", *RATES), rows)
+    return table(("calls queued", "batch", *RATES), rows)
 
 
 def _reserves(report: Report) -> str:
@@ -76,7 +69,7 @@ def _reserves(report: Report) -> str:
         for line in report.depths
     ]
     heads = (f"a reserve of {batch}: µs in Redis / for the client" for batch in batches)
-    return _table(("calls queued", "bytes a call", *heads), rows)
+    return table(("calls queued", "bytes a call", *heads), rows)
 
 
 def _idle(report: Report) -> str:
@@ -89,7 +82,7 @@ def _idle(report: Report) -> str:
         )
         for line in report.idle
     ]
-    return _table(("a waiting worker", "commands/s sent", "with those in scripts", "sent"), rows)
+    return table(("a waiting worker", "commands/s sent", "with those in scripts", "sent"), rows)
 
 
 def _counted(commands: dict[str, int]) -> str:
@@ -101,13 +94,13 @@ def _latency(report: Report) -> str:
         (line.name, str(line.samples), f"{line.latency.p50_ms:.2f}", f"{line.latency.p99_ms:.2f}")
         for line in report.latency
     ]
-    return _table(("one call, idle worker", "samples", "p50 ms", "p99 ms"), rows)
+    return table(("one call, idle worker", "samples", "p50 ms", "p99 ms"), rows)
 
 
 def _called(report: Report) -> str:
     measured = {line.name for line in report.field}
     rows = [(one.title, one.push, one.take, one.ack, one.open_ends) for one in FIELD if one.name in measured]
-    return _table(("", "push", "take", "ack", "what it leaves open"), rows, right=())
+    return table(("", "push", "take", "ack", "what it leaves open"), rows, is_words=True)
 
 
 def _rates(rates: Rates) -> tuple[str, ...]:
@@ -127,10 +120,3 @@ def _version(line: FieldLine) -> str:
     if line.name in {"millrace", "floor"} or not line.versions:
         return ""
     return f"({', '.join(f'{package} {version}' for package, version in line.versions.items())})"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] | None = None) -> str:
-    """The first column is words; the others are numbers, unless *right* says that none is."""
-    others = RIGHT if right is None else "---"
-    lines = [heads, ["---", *[others] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

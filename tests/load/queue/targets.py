@@ -2,25 +2,16 @@
 
 from collections.abc import Iterable
 
-from msgspec import Struct
-
 from tests.load.queue.field import FIELD
 from tests.load.queue.figures import DepthLine, FieldLine, IdleLine, LatencyLine
 from tests.load.queue.plan import MAX_BATCH
+from tests.load.target import Target
 
 RESERVE_RATIO = 1.3
 BYTES_PER_CALL = 300
 BATCH_TIMES = 5
 IDLE_PER_S = 1
 LATENCY_TIMES = 3
-
-
-class Target(Struct, frozen=True, kw_only=True):
-    """``is_reached`` is None where this run did not measure it."""
-
-    wanted: str
-    measured: str
-    is_reached: bool | None
 
 
 def judge(

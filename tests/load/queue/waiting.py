@@ -16,11 +16,12 @@ import msgspec
 from common.models import QueueEntry, new_id
 from common.queue import scripts
 from common.queue.redis import RedisQueue
-from tests.load.queue.figures import IdleLine, LatencyLine, spread
+from tests.load.queue.figures import IdleLine, LatencyLine
 from tests.load.queue.ours import MEMORY_MB, Millrace, settings_for
 from tests.load.queue.programs import Program, ProgramError
 from tests.load.queue.stage import Stage
 from tests.load.queue.waiter import BARE_KEY, Noted
+from tests.load.spread import spread
 
 SETTLE_S = 1.0
 BETWEEN_S = 0.01  # longer than a call takes, so that the worker waits again

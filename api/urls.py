@@ -1,7 +1,13 @@
-"""The URL table: every path that is served. A wrong method is an unknown path, as in Fn v1."""
+"""The URL table: every path that is served, who may ask for it, and what it is for. A wrong method is an unknown path.
+
+The table is also what the API's description is generated from.
+"""
+
+from enum import Enum
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import Struct
 
 from api.handlers import apps, calls, health, invoke, queue, routes
 
@@ -11,37 +17,63 @@ IN_APP = "/v1/apps/{app:[^/]*}"
 ROUTE = IN_APP + "/routes/{route:.*}"
 CALL = IN_APP + "/calls/{call:[^/]+}"
 
-URLS: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/", health.hello),
-    ("GET", "/version", health.version),
-    ("GET", "/healthz", health.healthz),
-    ("GET", "/readyz", health.readyz),
-    ("GET", "/metrics", health.metrics),
-    ("GET", "/v1/apps", apps.list_apps),
-    ("POST", "/v1/apps", apps.create_app),
-    ("GET", APP, apps.get_app),
-    ("PATCH", APP, apps.update_app),
-    ("DELETE", APP, apps.delete_app),
-    ("GET", IN_APP + "/routes", routes.list_routes),
-    ("POST", IN_APP + "/routes", routes.create_route),
-    ("GET", ROUTE, routes.get_route),
-    ("PUT", ROUTE, routes.put_route),
-    ("PATCH", ROUTE, routes.update_route),
-    ("DELETE", ROUTE, routes.delete_route),
-    ("GET", IN_APP + "/calls", calls.list_calls),
-    ("GET", CALL, calls.get_call),
-    ("GET", CALL + "/log", calls.get_log),
-    ("GET", CALL + "/result", calls.get_result),
-    ("GET", "/v1/queue", queue.get_depth),
-    ("GET", "/v1/queue/head", queue.get_head),
-    ("POST", "/v1/queue/pause", queue.pause),
-    ("POST", "/v1/queue/resume", queue.resume),
-    ("*", "/r/{app:[^/]+}", invoke.invoke),
-    ("*", "/r/{app:[^/]*}/{route:.*}", invoke.invoke),
+
+class Access(Enum):
+    """Who may ask: anybody, who may call the app's functions, who may change the app, or who runs the system."""
+
+    OPEN = "open"
+    INVOKE = "invoke"
+    APP = "app"
+    ADMIN = "admin"
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One method of one path. ``summary`` is a short sentence for people."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    summary: str
+
+
+def _endpoint(method: str, path: str, handler: Handler, access: Access, summary: str) -> Endpoint:
+    return Endpoint(method=method, path=path, handler=handler, access=access, summary=summary)
+
+
+URLS: tuple[Endpoint, ...] = (
+    _endpoint("GET", "/", health.hello, Access.OPEN, "Say hello"),
+    _endpoint("GET", "/version", health.version, Access.OPEN, "The version of the api"),
+    _endpoint("GET", "/healthz", health.healthz, Access.OPEN, "Whether the process answers"),
+    _endpoint("GET", "/readyz", health.readyz, Access.OPEN, "Whether Postgres and Redis answer"),
+    _endpoint("GET", "/metrics", health.metrics, Access.OPEN, "Metrics in Prometheus's text format"),
+    _endpoint("GET", "/v1/apps", apps.list_apps, Access.APP, "List apps"),
+    _endpoint("POST", "/v1/apps", apps.create_app, Access.ADMIN, "Create an app"),
+    _endpoint("GET", APP, apps.get_app, Access.APP, "Show an app"),
+    _endpoint("PATCH", APP, apps.update_app, Access.APP, "Change the config of an app"),
+    _endpoint("DELETE", APP, apps.delete_app, Access.ADMIN, "Delete an app with its routes and calls"),
+    _endpoint("GET", IN_APP + "/routes", routes.list_routes, Access.APP, "List the routes of an app"),
+    _endpoint("POST", IN_APP + "/routes", routes.create_route, Access.APP, "Create a route"),
+    _endpoint("GET", ROUTE, routes.get_route, Access.APP, "Show a route"),
+    _endpoint("PUT", ROUTE, routes.put_route, Access.APP, "Create a route, or change the one that is there"),
+    _endpoint("PATCH", ROUTE, routes.update_route, Access.APP, "Change a route"),
+    _endpoint("DELETE", ROUTE, routes.delete_route, Access.APP, "Delete a route"),
+    _endpoint(
+        "GET", IN_APP + "/calls", calls.list_calls, Access.APP, "List the calls of an app, newest first"
+    ),
+    _endpoint("GET", CALL, calls.get_call, Access.INVOKE, "Show a call"),
+    _endpoint("GET", CALL + "/log", calls.get_log, Access.INVOKE, "What a call wrote to stderr"),
+    _endpoint("GET", CALL + "/result", calls.get_result, Access.INVOKE, "What a call answered"),
+    _endpoint("GET", "/v1/queue", queue.get_depth, Access.ADMIN, "How deep the queue is"),
+    _endpoint("GET", "/v1/queue/head", queue.get_head, Access.ADMIN, "The calls that come next"),
+    _endpoint("POST", "/v1/queue/pause", queue.pause, Access.ADMIN, "Hand out no more calls"),
+    _endpoint("POST", "/v1/queue/resume", queue.resume, Access.ADMIN, "Hand out calls again"),
+    _endpoint("*", "/r/{app:[^/]+}", invoke.invoke, Access.INVOKE, "Call an app's root route"),
+    _endpoint("*", "/r/{app:[^/]*}/{route:.*}", invoke.invoke, Access.INVOKE, "Call a route"),
 )
 
 
 def add_urls(router: web.UrlDispatcher) -> None:
     """Make *router* serve the table."""
-    for method, path, handler in URLS:
-        router.add_route(method, path, handler)
+    for endpoint in URLS:
+        router.add_route(endpoint.method, endpoint.path, endpoint.handler)

@@ -49,6 +49,7 @@ class RouteFields(Struct, frozen=True, kw_only=True):
     writable_root: bool | None = None
     json_framing: str | None = None
     body_encoding: str | None = None
+    public: bool | None = None
 
 
 Fields = TypeVar("Fields", bound=Struct)
@@ -83,6 +84,7 @@ def decode_route(body: bytes, app_name: str) -> Route:
         writable_root=fields.writable_root,
         json_framing=fields.json_framing or "",
         body_encoding=fields.body_encoding or "",
+        public=fields.public,
     )
 
 
@@ -167,6 +169,7 @@ def route_json(route: Route) -> dict[str, Any]:
         writable_root=route.writable_root or None,
         json_framing=_unless(FRAMING_UNIVERSAL, route.json_framing),
         body_encoding=_unless(BODY_TEXT, route.body_encoding),
+        public=route.public or None,
         **_times(route, "created_at", "updated_at"),
     )
 

@@ -128,6 +128,13 @@ setup_busybox() {
     busybox_is_static || fail "busybox is not statically linked" "sudo apt-get install busybox-static"
 }
 
+# setup_load_tools: what the tests of the benchmarks run: an HTTP client that costs little, and a C compiler.
+setup_load_tools() {
+    command -v wrk > /dev/null && command -v gcc > /dev/null && return
+    step "wrk and gcc, for the tests of the benchmarks"
+    apt_install wrk gcc libc6-dev
+}
+
 busybox_is_static() { [[ -x /bin/busybox && $(ldd /bin/busybox 2>&1) =~ not\ a\ dynamic|statically\ linked ]]; }
 
 # setup_redis required|optional: the machine's own Redis, 7 or later. Installed but never started: Millrace starts it.

@@ -67,9 +67,10 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds. The last three fields are ours.
+    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds. The last four fields are ours.
 
-    ``json_framing`` and ``body_encoding`` say how format ``json`` writes its objects, and the bodies in them.
+    ``json_framing`` and ``body_encoding`` say how format ``json`` writes its objects, and the bodies in them. A
+    ``public`` route may be called without a token.
     """
 
     app_name: str = ""
@@ -87,6 +88,7 @@ class Route(Struct, frozen=True, kw_only=True):
     writable_root: bool | None = None
     json_framing: str = ""
     body_encoding: str = ""
+    public: bool | None = None
 
     def set_defaults(self, now: datetime) -> Self:
         """A copy with every zero value replaced by its default, and unset times by one reading of the clock."""
@@ -102,6 +104,7 @@ class Route(Struct, frozen=True, kw_only=True):
             writable_root=bool(self.writable_root),
             json_framing=self.json_framing or FRAMING_UNIVERSAL,
             body_encoding=self.body_encoding or BODY_TEXT,
+            public=bool(self.public),
         )
 
     def validate(self) -> None:
@@ -155,6 +158,7 @@ class Route(Struct, frozen=True, kw_only=True):
             writable_root=self.writable_root if change.writable_root is None else change.writable_root,
             json_framing=change.json_framing or self.json_framing,
             body_encoding=change.body_encoding or self.body_encoding,
+            public=self.public if change.public is None else change.public,
         )
 
 

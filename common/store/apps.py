@@ -97,4 +97,5 @@ def _found(row: Record | None) -> App:
 
 
 def _app(row: Record) -> App:
-    return App(**row)
+    # By name: the table may have columns of a newer version, which runs beside this one.
+    return App(**{name: row[name] for name in App.__struct_fields__})

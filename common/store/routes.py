@@ -118,6 +118,7 @@ def _columns(route: Route) -> tuple[object, ...]:
         bool(route.writable_root),
         route.json_framing or FRAMING_UNIVERSAL,
         route.body_encoding or BODY_TEXT,
+        bool(route.public),
     )
 
 
@@ -128,4 +129,5 @@ def _found(row: Record | None) -> Route:
 
 
 def _route(row: Record) -> Route:
-    return Route(**row)
+    # By name: the table may have columns of a newer version, which runs beside this one.
+    return Route(**{name: row[name] for name in Route.__struct_fields__})

@@ -24,13 +24,13 @@ from tests.load.sync.wrk import post
 @pytest.fixture
 def wrk() -> None:
     if shutil.which("wrk") is None:
-        pytest.skip("wrk is not installed: apt-get install wrk")
+        skip_or_fail("wrk is not installed: apt-get install wrk")
 
 
 @pytest.fixture
 def gcc() -> None:
     if shutil.which("gcc") is None:
-        pytest.skip("gcc is not installed: apt-get install gcc libc6-dev")
+        skip_or_fail("gcc is not installed: apt-get install gcc libc6-dev")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ retries nothing, pulls nothing, and every trouble is an EngineError.
 """
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -106,7 +107,7 @@ class Engine:
         """Make an image of the tar *root* and one line of a Dockerfile."""
         repository, _, tag = reference.partition(":")
         query = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": change}
-        await self._ask("POST", "/images/create", params=query, data=root)
+        await self._ask("POST", "/images/create", params=query, data=io.BytesIO(root))
 
     async def create(self, config: dict[str, Any]) -> str:
         """A new container's id."""

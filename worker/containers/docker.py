@@ -15,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
+from aiodocker.networks import DockerNetwork
 
 from common.errors import ContainerVanishedError, EngineUnavailableError
 from common.models import Detail
@@ -78,21 +79,24 @@ class DockerDriver:
             async with _asking(_QUICK_S), self._http.get("/_ping") as reply:
                 reply.raise_for_status()
             return
-        options = await self._network_options()
-        if options is None:
+        networks = await self._own_networks()
+        if not networks:
             await self._create_network()
-        elif options.get(_ICC_OPTION) != "false":
+            networks = await self._own_networks()
+        # The engine lets two workers make one each at the same time, and then starts nothing by that name.
+        for surplus in networks[1:]:
+            await self._remove_network(surplus["Id"])
+        if networks and (networks[0]["Options"] or {}).get(_ICC_OPTION) != "false":
             raise EngineUnavailableError(
                 f"Network {NETWORK_NAME} lets containers reach each other: remove it"
             )
 
-    async def _network_options(self) -> dict[str, str] | None:
-        try:
-            async with _asking(_QUICK_S, expect=(404,)):
-                network = await self._docker.networks.get(NETWORK_NAME)
-                return (await network.show())["Options"] or {}
-        except DockerError:
-            return None
+    async def _own_networks(self) -> list[dict[str, Any]]:
+        """Those of our name, oldest first: the first one is the one to keep, for whoever looks."""
+        async with _asking(_QUICK_S):
+            found = await self._docker.networks.list(filters={"name": [NETWORK_NAME]})
+        ours = [network for network in found if network["Name"] == NETWORK_NAME]
+        return sorted(ours, key=lambda network: (network["Created"], network["Id"]))
 
     async def _create_network(self) -> None:
         network = {
@@ -104,6 +108,11 @@ class DockerDriver:
         with suppress(DockerError):
             async with _asking(_CREATE_S, expect=(409,)):  # another worker was faster
                 await self._docker.networks.create(network)
+
+    async def _remove_network(self, network_id: str) -> None:
+        with suppress(DockerError):
+            async with _asking(_QUICK_S, expect=(403, 404)):  # used by a container that runs, or gone
+                await DockerNetwork(self._docker, network_id).delete()  # type: ignore[no-untyped-call]
 
     async def inspect_image(self, reference: str) -> Image | None:
         try:

@@ -9,6 +9,7 @@ Not done here: starting, timing, killing. How answers look is the reader's.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,6 +22,9 @@ from worker.logcapture import CallLog
 _PIECE_BYTES = 256 * 1024
 _ONE_WRITE_BYTES = 16 * 1024  # a request up to this size is copied together: one write is faster than two
 _SAMPLE_BYTES = 512
+
+GRACE_S = 0.005  # how long after an answer, or after the last of stderr, more of it may come
+LATE_LOG_S = 0.05  # how long the first of it may take, of a function that is expected to write some
 
 log = get_logger("hot")
 
@@ -149,11 +153,14 @@ class Slot:
         self.name = name
         self.is_fresh = True  # until its first call has ended
         self.is_reusable = True
-        self.has_logged = False  # whether it has ever written to stderr
+        self.expects_log = (
+            True  # whether stderr may be on its way: the last call wrote some, or this is the first
+        )
         self._driver = driver
         self._on_doubt = on_doubt
         self._line = Line(self)
         self._log: CallLog | None = None
+        self._heard = asyncio.Event()  # whether something came on stderr since the call began
         self._exchange: _Exchange[Any] | None = (
             None  # kept after its end: its reader knows what may still come
         )
@@ -177,6 +184,7 @@ class Slot:
         if not (self.is_reusable or self._line.is_closed):
             raise ExcessOutputError("Function wrote to stdout before it was asked", nothing_written=True)
         self._log = call_log
+        self._heard.clear()
         exchange = _Exchange(reader, self._line)
         self._exchange = exchange
         is_sound = False
@@ -191,9 +199,17 @@ class Slot:
             self.is_reusable = self.is_reusable and is_sound
         return answer
 
+    async def hear_out(self) -> None:
+        """Wait for what the call wrote to stderr before its answer: the engine passes the two on apart. Bounded."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LATE_LOG_S):
+                await self._heard.wait()
+        await asyncio.sleep(GRACE_S)
+
     def end_call(self) -> CallLog | None:
         """The call is over. What still comes on stderr is its own until `end_log`, or until the next call begins."""
         self.is_fresh = self.is_fresh and self._exchange is None
+        self.expects_log = self._heard.is_set()
         self._is_sampled = False
         return self._log
 
@@ -227,7 +243,8 @@ class Slot:
             self._exchange.end()
 
     def _hear(self, piece: memoryview) -> None:
-        self.has_logged = True
+        self.expects_log = True
+        self._heard.set()
         if self._log is not None:
             self._log.append(piece)
         elif not self._is_sampled:

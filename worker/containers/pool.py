@@ -29,12 +29,11 @@ from msgspec.structs import replace
 from common.errors import EngineUnavailableError, UnavailableError
 from common.telemetry.logs import get_logger
 from worker.containers.driver import LABEL_HOT, ContainerDriver, ContainerSpec, RefusedError
-from worker.containers.hot import Slot
+from worker.containers.hot import GRACE_S, Slot
 from worker.containers.removals import Removals
 from worker.containers.shelf import Shelf
 from worker.containers.slots import Books, Place, PoolCounts, PoolLimits, SlotKey, Stock
 
-GRACE_S = 0.005  # how long a container that uses stderr is held back, for what is still on its way
 LAUNCH_CLOSE_S = 10.0  # how long launches may go on when the pool closes
 NAME_PREFIX = "millrace-hot-"
 
@@ -76,14 +75,14 @@ class ContainerPool:
 
         Always to be called; safe to cancel.
         """
-        is_quiet = not slot.has_logged  # so far: then others need not wait for what is hardly on its way
+        expects_log = slot.expects_log  # else others need not wait for what is hardly on its way
         try:
-            if slot.is_reusable and not is_quiet:
+            if slot.is_reusable and expects_log:
                 await self._hold_back(slot)
         finally:
             call_log = slot.end_call()
             self._pass_back(slot)
-        if slot.is_reusable and is_quiet:
+        if slot.is_reusable and not expects_log:
             await asyncio.sleep(GRACE_S)
         slot.end_log(call_log)
         await self._removals.wait_for(slot.name)
@@ -151,13 +150,13 @@ class ContainerPool:
             self._books.forget_if_unused(stock)
 
     async def _hold_back(self, slot: Slot) -> None:
-        """For the grace; nothing is launched for a call that can have it then."""
+        """For its log; nothing is launched for a call that can have it then."""
         place = self._places.get(slot.name)
         if place is None:
             return
         place.stock.held_back += 1
         try:
-            await asyncio.sleep(GRACE_S)
+            await slot.hear_out()
         finally:
             place.stock.held_back -= 1
 

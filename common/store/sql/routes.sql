@@ -14,11 +14,11 @@ LIMIT $4
 -- No row comes back if the path is taken.
 INSERT INTO routes (
     app_name, path, image, memory, type, format, timeout, idle_timeout, headers, config, writable_root,
-    json_framing, body_encoding, created_at, updated_at
+    json_framing, body_encoding, public, created_at, updated_at
 )
 VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-    $12, $13, coalesce($14, now()), coalesce($15, $14, now())
+    $12, $13, $14, coalesce($15, now()), coalesce($16, $15, now())
 )
 ON CONFLICT (app_name, path) DO NOTHING
 RETURNING *
@@ -39,6 +39,7 @@ UPDATE routes SET
     writable_root = $11,
     json_framing = $12,
     body_encoding = $13,
+    public = $14,
     updated_at = greatest(clock_timestamp(), updated_at)
 WHERE app_name = $1 AND path = $2
 RETURNING *

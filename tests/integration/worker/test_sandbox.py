@@ -220,6 +220,15 @@ async def test_own_bridge_is_made_on_demand_and_keeps_containers_apart(bench: Be
     assert await bench.result(call_id) == b"eth0\nlo\n"
 
 
+async def test_a_second_network_of_the_name_goes_again(bench: Bench) -> None:
+    settings = replace(bench.settings, network="bridge")
+    async with DockerDriver.open(settings) as driver:
+        await driver.check()
+        await driver._docker.networks.create({"Name": NETWORK_NAME, "CheckDuplicate": False})
+        await asyncio.gather(driver.check(), driver.check())
+    assert len((await docker("network", "ls", "-q", "--filter", f"name=^{NETWORK_NAME}$")).split()) == 1
+
+
 async def test_environment_of_a_call(bench: Bench) -> None:
     before = datetime.now(UTC)
     lines = (

@@ -31,24 +31,34 @@ class Relay:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._life = 0
 
     async def open(self) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        life = self._life
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(reader, writer, life)
+
+        self._servers.append(await asyncio.start_unix_server(serve, self.path))
 
     async def cut(self) -> None:
         """Refuse connections, and break off those that there are."""
-        if self._server is not None:
-            self._server.close()
-            self.path.unlink()
-            self._server = None
+        self._life += 1
+        # The server stays: asyncio leaves a connection open that it accepted just before its server was closed.
+        self.path.unlink(missing_ok=True)
         for writer in list(self._writers):
             writer.transport.abort()
         await eventually(lambda: not self._writers)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def aclose(self) -> None:
+        await self.cut()
+        for server in self._servers:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, life: int) -> None:
         there, back = await asyncio.open_unix_connection("/var/run/docker.sock")
-        if self._server is None:  # cut meanwhile
+        if life != self._life:  # cut meanwhile
             writer.transport.abort()
             back.transport.abort()
             return
@@ -73,7 +83,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
     relay = Relay(tmp_path / "engine.sock")
     yield relay
-    await relay.cut()
+    await relay.aclose()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
-from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, CallStats, Route
+from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, CallStats, RetryPolicy, Route
 
 JSON = "application/json; charset=utf-8"
 JSON_MAX_BYTES = 1024 * 1024
@@ -50,6 +50,8 @@ class RouteFields(Struct, frozen=True, kw_only=True):
     json_framing: str | None = None
     body_encoding: str | None = None
     public: bool | None = None
+    retry: RetryPolicy | None = None
+    max_age: Int32 | None = None
 
 
 Fields = TypeVar("Fields", bound=Struct)
@@ -85,6 +87,8 @@ def decode_route(body: bytes, app_name: str) -> Route:
         json_framing=fields.json_framing or "",
         body_encoding=fields.body_encoding or "",
         public=fields.public,
+        retry=fields.retry,
+        max_age=fields.max_age,
     )
 
 
@@ -170,6 +174,8 @@ def route_json(route: Route) -> dict[str, Any]:
         json_framing=_unless(FRAMING_UNIVERSAL, route.json_framing),
         body_encoding=_unless(BODY_TEXT, route.body_encoding),
         public=route.public or None,
+        retry=route.retry if route.retry and route.retry.max_attempts > 1 else None,
+        max_age=route.max_age or None,
         **_times(route, "created_at", "updated_at"),
     )
 

@@ -316,6 +316,16 @@ class RoutesInvalidBodyEncodingError(InvalidError):
     default_message = "Invalid route body_encoding: text or base64"
 
 
+class RoutesInvalidRetryError(InvalidError):
+    slug = "route_retry_invalid"
+    default_message = "Invalid route retry"
+
+
+class RoutesInvalidMaxAgeError(InvalidError):
+    slug = "route_max_age_invalid"
+    default_message = "max_age value is out of range. It should be between 0 and 2592000"
+
+
 class BodyNotTextError(InvalidError):
     slug = "body_not_text"
     default_message = "Request body is not UTF-8 text, and the route's body_encoding is not base64"

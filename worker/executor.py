@@ -3,17 +3,19 @@
 Its format decides who runs it: cold.py, or hot.py. Here is decided what becomes of it then: record + ack, or give back.
 
 What goes wrong for reasons that are not the call's own (the engine, the store) gives the call back to the queue, to be
-tried again until its attempts are used up. The attempt too is given back, but only where the function never ran. A sync
+tried again until its attempts are used up. The attempt too is given back, but only where the function never ran. A call
+that failed by itself has ended, unless its route asks for retries. A sync
 call is given back only then; one that may have run has ended, whatever went wrong.
 """
 
 import asyncio
+from random import random
 from typing import Protocol
 
 from msgspec import Struct
 
 from common.errors import EngineUnavailableError, StoreUnavailableError, UnavailableError
-from common.models import Outcome
+from common.models import CallStatus, Outcome
 from common.telemetry.logs import get_logger
 from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver, FailedForNowError, RefusedError
@@ -75,12 +77,12 @@ class Executor:
 
     async def _run(self, run: Run, runner: Runner) -> Outcome | GiveBack | None:
         try:
-            return await runner.run(run)
+            return _or_retry(run, await runner.run(run))
         except StoppedError:
             return _stopped(run)
         except RefusedError as error:
             log.warning("call refused", call_id=run.call.id, detail=error.detail, cause=cause_of(error))
-            return refused(error)
+            return _or_retry(run, refused(error))
         except UnavailableError as error:
             log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=cause_of(error))
             never_ran = not run.may_have_run and not await self._is_own_trouble(error)
@@ -92,7 +94,7 @@ class Executor:
             return _given_back(run, never_ran=False)
 
     def _is_last_attempt(self, run: Run) -> bool:
-        return run.is_sync or run.call.attempt >= self._max_attempts
+        return run.is_sync or run.call.attempt >= max(self._max_attempts, run.call.retry.max_attempts)
 
     async def _is_own_trouble(self, error: UnavailableError) -> bool:
         """Whether trouble may lie with this call: an engine that is well otherwise fails on it."""
@@ -124,6 +126,17 @@ class Executor:
         await self._recorder.give_back(
             run, delay_ms=ending.delay_ms, give_back_attempt=ending.give_back_attempt
         )
+
+
+def _or_retry(run: Run, outcome: Outcome) -> Outcome | GiveBack:
+    """A failed async call may be worth another attempt: its route says so."""
+    if run.is_sync or outcome.status is not CallStatus.ERROR:
+        return outcome
+    delay_ms = run.call.retry.delay_ms(outcome.reason, run.call.attempt, random())  # noqa: S311 - no secret
+    if delay_ms is None:
+        return outcome
+    log.info("call failed, to be retried", call_id=run.call.id, reason=outcome.reason, detail=outcome.detail)
+    return GiveBack(delay_ms=delay_ms, give_back_attempt=False)
 
 
 def _stopped(run: Run) -> Outcome | GiveBack | None:

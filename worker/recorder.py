@@ -155,18 +155,18 @@ class Recorder:
     async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
         """Return a call to its place in the queue. Failures are harmless: its lease expires then."""
         if not run.is_sync:
-            await self._show_queued(run, give_back_attempt=give_back_attempt)
+            await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
         try:
             await self._queue.release([run.reservation], delay_ms)
         except UnavailableError:
             log.warning("call not released, its lease will expire", call_id=run.call.id)
 
-    async def _show_queued(self, run: Run, *, give_back_attempt: bool) -> None:
+    async def _show_released(self, run: Run, delay_ms: int, *, give_back_attempt: bool) -> None:
         request = ClaimRequest(id=run.call.id, token=run.token)
         try:
-            await self._store.release([request], give_back_attempt=give_back_attempt)
+            await self._store.release([request], give_back_attempt=give_back_attempt, delay_ms=delay_ms)
         except UnavailableError:
-            log.warning("call not shown as queued", call_id=run.call.id)
+            log.warning("call not shown as given back", call_id=run.call.id)
 
     def report(self, call: Call, outcome: Outcome) -> None:
         """One line in the log and one count per finished call."""

@@ -26,6 +26,7 @@ from common.models.error import Error, ErrorBody
 from common.models.ids import new_id, parse_id
 from common.models.image import ImageReference, parse_image
 from common.models.outcome import Detail, LogMarks, Outcome
+from common.models.retry import RetryPolicy
 from common.models.route import (
     BODY_BASE64,
     BODY_TEXT,
@@ -95,6 +96,7 @@ __all__ = [
     "Outcome",
     "QueueEntry",
     "Reason",
+    "RetryPolicy",
     "Route",
     "RouteFilter",
     "RouteRevision",

@@ -19,6 +19,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from common.errors import DatastoreCannotUpdateCallError, InvalidDelayError, InvalidPriorityError
+from common.models.retry import RetryPolicy
 from common.models.route import BODY_TEXT, FRAMING_UNIVERSAL, Headers
 from common.models.stats import CallStats
 
@@ -55,9 +56,17 @@ TRANSITIONS: dict[CallStatus, frozenset[CallStatus]] = {
         {CallStatus.QUEUED, CallStatus.RUNNING, CallStatus.CANCELLED, CallStatus.ERROR},
     ),
     CallStatus.QUEUED: frozenset({CallStatus.RUNNING, CallStatus.CANCELLED, CallStatus.ERROR}),
+    # running → delayed waits for another attempt.
     # running → running is a redelivery: a newer reservation took the call over, attempt + 1.
     CallStatus.RUNNING: frozenset(
-        {CallStatus.RUNNING, CallStatus.QUEUED, CallStatus.SUCCESS, CallStatus.ERROR, CallStatus.CANCELLED},
+        {
+            CallStatus.RUNNING,
+            CallStatus.QUEUED,
+            CallStatus.DELAYED,
+            CallStatus.SUCCESS,
+            CallStatus.ERROR,
+            CallStatus.CANCELLED,
+        },
     ),
     CallStatus.SUCCESS: frozenset(),
     CallStatus.ERROR: frozenset(),
@@ -109,6 +118,7 @@ class Call(Struct, frozen=True, kw_only=True):
     writable_root: bool = False
     json_framing: str = FRAMING_UNIVERSAL
     body_encoding: str = BODY_TEXT
+    retry: RetryPolicy = RetryPolicy()
     cold: bool | None = None
     due_at: datetime | None = None
     claimed_at: datetime | None = None

@@ -31,6 +31,7 @@ class Detail(StrEnum):
     INIT_TIMEOUT = "init_timeout"
     BAD_RESPONSE = "bad_response"
     WORKER_LOST = "worker_lost"
+    EXPIRED = "expired"
 
 
 # When which part of a log came: its first byte, and Unix ms. In order.

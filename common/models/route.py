@@ -23,6 +23,7 @@ from common.errors import (
     RoutesInvalidIdleTimeoutError,
     RoutesInvalidImageError,
     RoutesInvalidJSONFramingError,
+    RoutesInvalidMaxAgeError,
     RoutesInvalidMemoryError,
     RoutesInvalidPathError,
     RoutesInvalidTimeoutError,
@@ -34,6 +35,7 @@ from common.errors import (
 )
 from common.models.app import MAX_NAMED_CHARS, App, Config, merge_config, validate_config
 from common.models.image import parse_image
+from common.models.retry import RetryPolicy
 
 TYPE_NONE = ""
 TYPE_SYNC = "sync"
@@ -56,6 +58,7 @@ MAX_ASYNC_TIMEOUT = 3600  # seconds
 MAX_IDLE_TIMEOUT = MAX_ASYNC_TIMEOUT
 ROUTE_MAX_MEMORY = 8 * 1024  # MB
 MAX_PATH_BYTES = 256
+MAX_AGE_S = 30 * 24 * 3600
 MAX_HEADERS_BYTES = 64 * 1024  # names and values: they go out with every answer
 
 Headers = dict[str, list[str]]
@@ -67,10 +70,11 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds. The last four fields are ours.
+    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds. The last six fields are ours.
 
     ``json_framing`` and ``body_encoding`` say how format ``json`` writes its objects, and the bodies in them. A
-    ``public`` route may be called without a token.
+    ``public`` route may be called without a token. Async calls only: ``retry`` says which failed ones are tried again,
+    ``max_age`` (seconds, 0: none) after how long none is started any more.
     """
 
     app_name: str = ""
@@ -89,6 +93,8 @@ class Route(Struct, frozen=True, kw_only=True):
     json_framing: str = ""
     body_encoding: str = ""
     public: bool | None = None
+    retry: RetryPolicy | None = None
+    max_age: int | None = None
 
     def set_defaults(self, now: datetime) -> Self:
         """A copy with every zero value replaced by its default, and unset times by one reading of the clock."""
@@ -105,6 +111,8 @@ class Route(Struct, frozen=True, kw_only=True):
             json_framing=self.json_framing or FRAMING_UNIVERSAL,
             body_encoding=self.body_encoding or BODY_TEXT,
             public=bool(self.public),
+            retry=self.retry or RetryPolicy(),
+            max_age=self.max_age or 0,
         )
 
     def validate(self) -> None:
@@ -121,6 +129,10 @@ class Route(Struct, frozen=True, kw_only=True):
         validate_headers(self.headers)
         validate_config(self.config, "route.config")
         self._validate_json()
+        if self.retry is not None:
+            self.retry.validate()
+        if not 0 <= (self.max_age or 0) <= MAX_AGE_S:
+            raise RoutesInvalidMaxAgeError(field="route.max_age")
 
     def _validate_json(self) -> None:
         if self.json_framing not in (FRAMING_UNIVERSAL, FRAMING_LINE):
@@ -159,6 +171,8 @@ class Route(Struct, frozen=True, kw_only=True):
             json_framing=change.json_framing or self.json_framing,
             body_encoding=change.body_encoding or self.body_encoding,
             public=self.public if change.public is None else change.public,
+            retry=change.retry or self.retry,
+            max_age=self.max_age if change.max_age is None else change.max_age,
         )
 
 
@@ -200,6 +214,8 @@ class RouteRevision(Struct, frozen=True, kw_only=True):
     writable_root: bool
     json_framing: str = FRAMING_UNIVERSAL
     body_encoding: str = BODY_TEXT
+    retry: RetryPolicy | None = None
+    max_age: int | None = None
 
     @classmethod
     def of(cls, app: App, route: Route) -> "RouteRevision":

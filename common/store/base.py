@@ -190,8 +190,9 @@ class Datastore(LogStore, Protocol):
     ) -> list[Claimed]:
         """The check after a reserve: take the calls over for these tokens, attempt + 1, in the order of *requests*.
 
-        A call is missing from the answer if it is final or a newer token has it: acking it is safe then. A call whose
-        cancellation was requested, or whose attempts are used up, is settled here and comes back final.
+        A call is missing from the answer if it is final or a newer token has it: acking it is safe then. Settled here,
+        and final in the answer: a call whose cancellation was requested, whose attempts are used up (*max_attempts*, or
+        what its route's retry allows if that is more), or that is older than its route's max_age.
         """
         ...
 
@@ -218,8 +219,13 @@ class Datastore(LogStore, Protocol):
         """
         ...
 
-    async def release(self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool) -> None:
-        """Set running → queued for these tokens, before the queue's release; a drain gives the attempt back."""
+    async def release(
+        self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool, delay_ms: int = 0
+    ) -> None:
+        """Set running → queued for these tokens, or with a delay → delayed, before the queue's release.
+
+        A drain gives the attempt back.
+        """
         ...
 
     async def settle_dead(self, ids: Sequence[UUID]) -> None:

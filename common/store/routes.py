@@ -10,7 +10,7 @@ from common.errors import (
     RoutesAlreadyExistsError,
     RoutesNotFoundError,
 )
-from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Route, RouteFilter, RouteRevision
+from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, RetryPolicy, Route, RouteFilter, RouteRevision
 from common.store.apps import ensure_app, require_app_name
 from common.store.database import Connection, OnDatabase
 from common.store.queries import query
@@ -119,6 +119,8 @@ def _columns(route: Route) -> tuple[object, ...]:
         route.json_framing or FRAMING_UNIVERSAL,
         route.body_encoding or BODY_TEXT,
         bool(route.public),
+        msgspec.to_builtins(route.retry or RetryPolicy()),
+        route.max_age or 0,
     )
 
 
@@ -130,4 +132,5 @@ def _found(row: Record | None) -> Route:
 
 def _route(row: Record) -> Route:
     # By name: the table may have columns of a newer version, which runs beside this one.
-    return Route(**{name: row[name] for name in Route.__struct_fields__})
+    fields = {name: row[name] for name in Route.__struct_fields__}
+    return Route(**fields | {"retry": msgspec.convert(row["retry"], RetryPolicy)})

@@ -12,7 +12,7 @@ import msgspec
 from asyncpg import Record
 
 from common.errors import DatastoreCannotUpdateCallError
-from common.models import MAX_PRIORITY, Call, Outcome, QueueEntry, check_reason
+from common.models import MAX_PRIORITY, Call, Outcome, QueueEntry, RetryPolicy, check_reason
 from common.store.base import Claimed, ClaimRequest, FinishedCall, Settlement
 from common.store.calls import shown
 from common.store.database import OnDatabase
@@ -64,9 +64,11 @@ class Runs(OnDatabase):
         async with self._database.connection() as connection:
             await connection.execute(query("record_finished"), *columns)
 
-    async def release(self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool) -> None:
+    async def release(
+        self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool, delay_ms: int = 0
+    ) -> None:
         async with self._database.connection() as connection:
-            await connection.execute(query("release"), *_columns(requests), give_back_attempt)
+            await connection.execute(query("release"), *_columns(requests), give_back_attempt, delay_ms)
 
     async def settle_dead(self, ids: Sequence[UUID]) -> None:
         async with self._database.connection() as connection:
@@ -158,4 +160,6 @@ def _call(row: Record) -> Call:
     fields: dict[str, Any] = shown(row)
     fields |= {name: row[name] for name in ("method", "url", "headers", "payload")}
     revision = row["revision"] or {}
+    if revision.get("retry"):
+        fields["retry"] = msgspec.convert(revision["retry"], RetryPolicy)
     return Call(**fields | {name: revision[name] for name in _OF_REVISION if name in revision})

@@ -10,20 +10,29 @@ WITH request AS (
         request.token,
         CASE
             WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
-            WHEN attempt >= $4 THEN 'error'
+            WHEN attempt >= greatest($4, (content #>> '{retry,max_attempts}')::integer) THEN 'too_many_attempts'
+            WHEN (content ->> 'max_age')::integer > 0
+                AND clock_timestamp() > created_at + make_interval(secs => delay_s + (content ->> 'max_age')::integer)
+                THEN 'expired'
             ELSE 'running'
-        END AS verdict
+        END AS verdict,
+        content
     FROM calls
     JOIN request ON request.id = calls.id
+    LEFT JOIN route_revisions ON route_revisions.id = calls.route_revision
     WHERE status IN ('delayed', 'queued', 'running') AND coalesce(calls.token, 0) < request.token
     ORDER BY calls.id
     FOR UPDATE OF calls
 ), claimed AS (
     UPDATE calls SET
-        status = verdict,
-        reason = CASE verdict WHEN 'cancelled' THEN 'client_request' WHEN 'error' THEN 'killed' END,
-        detail = CASE verdict WHEN 'error' THEN 'too_many_attempts' ELSE '' END,
-        error = CASE verdict WHEN 'error' THEN format('Given up after %s attempts', attempt) ELSE '' END,
+        status = CASE WHEN verdict IN ('running', 'cancelled') THEN verdict ELSE 'error' END,
+        reason = CASE verdict WHEN 'running' THEN NULL WHEN 'cancelled' THEN 'client_request' ELSE 'killed' END,
+        detail = CASE WHEN verdict IN ('running', 'cancelled') THEN '' ELSE verdict END,
+        error = CASE verdict
+            WHEN 'too_many_attempts' THEN format('Given up after %s attempts', attempt)
+            WHEN 'expired' THEN format('Not started within %s s', content ->> 'max_age')
+            ELSE ''
+        END,
         attempt = attempt + CASE verdict WHEN 'running' THEN 1 ELSE 0 END,
         token = locked.token,
         incarnation = $3,
@@ -32,18 +41,16 @@ WITH request AS (
         completed_at = CASE verdict WHEN 'running' THEN NULL ELSE clock_timestamp() END
     FROM locked
     WHERE calls.id = locked.id
-    RETURNING calls.*
+    RETURNING calls.*, content AS revision
 )
 SELECT
     claimed.*,
     coalesce(method, '') AS method,
     coalesce(url, '') AS url,
     coalesce(headers, '{}') AS headers,
-    CASE WHEN status = 'running' AND octet_length(payload) <= $5 THEN payload END AS payload,
-    content AS revision
+    CASE WHEN status = 'running' AND octet_length(payload) <= $5 THEN payload END AS payload
 FROM claimed
 LEFT JOIN call_inputs ON call_inputs.call_id = claimed.id
-LEFT JOIN route_revisions ON route_revisions.id = claimed.route_revision
 
 -- name: mark_started
 UPDATE calls SET started_at = $3 WHERE id = $1 AND token = $2 AND status = 'running'
@@ -148,7 +155,8 @@ WITH locked AS (
     FOR UPDATE OF calls
 )
 UPDATE calls SET
-    status = 'queued',
+    status = CASE WHEN $4::integer > 0 THEN 'delayed' ELSE 'queued' END,
+    due_at = CASE WHEN $4 > 0 THEN now() + make_interval(secs => $4 / 1000.0) ELSE due_at END,
     attempt = greatest(attempt - CASE WHEN $3 THEN 1 ELSE 0 END, 0),
     incarnation = NULL,
     claimed_at = NULL,

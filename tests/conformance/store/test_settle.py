@@ -208,6 +208,18 @@ async def test_a_released_call_waits_again(store: PostgresStore, give_back: bool
     assert again.call.attempt == attempt + 1
 
 
+async def test_a_call_released_with_a_delay_is_delayed(store: PostgresStore) -> None:
+    call = a_call()
+    await submit(store, call)
+    await claim(store, call, 1)
+    await store.release([ClaimRequest(id=call.id, token=1)], give_back_attempt=False, delay_ms=90_000)
+    released = await store.get_call("app", call.id)
+    assert (released.status, released.attempt) == (CallStatus.DELAYED, 1)
+    assert released.due_at is not None
+    (entry,) = await store.unfinished(None, 10)
+    assert 80_000 < entry.delay_ms <= 90_000
+
+
 async def test_a_released_call_is_no_longer_its_tokens(store: PostgresStore) -> None:
     call = a_call()
     await submit(store, call)

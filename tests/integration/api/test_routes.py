@@ -224,3 +224,35 @@ async def test_first_deploys_at_the_same_time_all_succeed(api: ServedApi) -> Non
     answers = await asyncio.gather(*(change(api, f"/p{n % 2}", "PUT", image="i") for n in range(8)))
     assert {answer.status for answer in answers} == {200}
     assert await api.rows("routes") == 2
+
+
+async def test_retries_and_age_are_shown_where_they_are_asked_for(api: ServedApi) -> None:
+    await api.create_route()
+    plain = (await api.get("/v1/apps/app/routes/hello")).json["route"]
+    assert {"retry", "max_age"} & set(plain) == set()
+    asked = {"retry": {"max_attempts": 3, "on": ["timeout"]}, "max_age": 60}
+    route = (await change(api, "/hello", **asked)).json["route"]
+    assert route["retry"] == {"max_attempts": 3, "backoff": 1, "backoff_max": 300, "on": ["timeout"]}
+    assert route["max_age"] == 60
+    assert (await change(api, "/hello", timeout=20)).json["route"]["retry"] == route["retry"]
+    none = {"retry": {"max_attempts": 1}, "max_age": 0}
+    assert {"retry", "max_age"} & set((await change(api, "/hello", **none)).json["route"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"retry": {"max_attempts": 99}}, "route.retry.max_attempts"),
+        ({"retry": {"max_attempts": 2, "on": ["boredom"]}}, "route.retry.on"),
+        ({"retry": {"max_attempts": 2, "backoff": 0}}, "route.retry.backoff"),
+        ({"retry": "always"}, "route.retry"),
+        ({"max_age": -1}, "route.max_age"),
+        ({"max_age": 2**31 - 1}, "route.max_age"),
+    ],
+)
+async def test_retries_out_of_range_name_their_field(
+    api: ServedApi, fields: dict[str, Any], named: str
+) -> None:
+    await api.create_route()
+    answer = await change(api, "/hello", **fields)
+    assert (answer.status, answer.json["error"]["fields"]) == (400, named)

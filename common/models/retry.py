@@ -1,0 +1,46 @@
+"""RetryPolicy: which failed runs of an async call are tried again, how often, and after which wait. Pure."""
+
+from msgspec import Struct
+
+from common.errors import RoutesInvalidRetryError
+
+MAX_RETRY_ATTEMPTS = 20
+MAX_BACKOFF_S = 24 * 3600
+RETRIABLE = ("timeout", "killed", "bad_exit")  # the reasons of failed calls
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """``max_attempts`` counts the first run: 1 is no retry. The wait doubles from ``backoff`` to ``backoff_max``, in s.
+
+    ``on``: the reasons after which a call is tried again.
+    """
+
+    max_attempts: int = 1
+    backoff: int = 1
+    backoff_max: int = 300
+    on: tuple[str, ...] = RETRIABLE
+
+    def validate(self) -> None:
+        """Raise RoutesInvalidRetryError naming the field that is out of range."""
+        for name, value, most in (
+            ("max_attempts", self.max_attempts, MAX_RETRY_ATTEMPTS),
+            ("backoff", self.backoff, MAX_BACKOFF_S),
+            ("backoff_max", self.backoff_max, MAX_BACKOFF_S),
+        ):
+            if not 1 <= value <= most:
+                raise RoutesInvalidRetryError(
+                    f"retry.{name} must be 1 to {most}", field=f"route.retry.{name}"
+                )
+        if not set(self.on) <= set(RETRIABLE):
+            choices = ", ".join(RETRIABLE)
+            raise RoutesInvalidRetryError(f"retry.on may name {choices}", field="route.retry.on")
+
+    def delay_ms(self, reason: str | None, attempt: int, draw: float) -> int | None:
+        """How long to wait after failed attempt number *attempt*; None: that was the last one, or no reason to retry.
+
+        *draw* in [0, 1) is the jitter: the wait is between half of the doubled backoff and all of it.
+        """
+        if reason not in self.on or attempt >= self.max_attempts:
+            return None
+        doubled_s: int = min(self.backoff << min(attempt - 1, 20), self.backoff_max)
+        return round(doubled_s * 1000 * (1 + draw) / 2)

@@ -22,6 +22,7 @@ Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Directory = Annotated[str, Meta(pattern="^/")]
+OptionalDirectory = Annotated[str, Meta(pattern="^(/|$)")]
 KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -66,6 +67,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_s: Seconds = 30
     heartbeat_s: Seconds = 5
     heartbeat_stale_s: Seconds = 20
+    spool_dir: OptionalDirectory = ""  # where outcomes wait while Postgres is away; without it, in data_dir
+    spool_max_mb: Positive = 1024
 
     # hot containers: how many at most (0: as many as there is memory for); idle ones are paused after a time (0: never)
     hot_max_containers: NotNegative = 0

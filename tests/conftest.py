@@ -62,6 +62,17 @@ async def database_url(postgres_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def own_postgres(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
+    """A Postgres of the test's own, to be stopped; without any table."""
+    with tempfile.TemporaryDirectory(dir=servers_directory) as directory:
+        Path(directory).chmod(0o711)
+        server = LocalPostgres(Path(directory) / "postgres")
+        await server.start()
+        yield server
+        await server.stop()
+
+
+@pytest.fixture
 async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
     """A database of the test's own without any table."""
     async with _database(postgres_url, "template1") as url:

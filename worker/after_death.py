@@ -9,6 +9,7 @@ from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_INCARNATION
+from worker.spool import Spool
 
 CLEAN_UP_STEP_S = 30.0
 CLEAN_UP_ROUNDS = 3
@@ -17,11 +18,12 @@ log = get_logger("clean-up")
 
 
 async def clean_up(settings: Settings, incarnation: UUID) -> None:
-    """Undo what a dead incarnation holds: its containers, then its reservations, then its row. Raises nothing.
+    """Undo what a dead incarnation holds: its containers, outcomes, reservations, and its row. Raises nothing.
 
-    In this order: once released, its calls run elsewhere. What fails here happens later by itself (sweep, leases).
+    In this order: once released, its calls run elsewhere, unless their outcomes are recorded by then. What fails here
+    happens later by itself (sweep, leases).
     """
-    steps = (_remove_containers, _release_reservations, _remove_row)
+    steps = (_remove_containers, _record_spooled, _release_reservations, _remove_row)
     for step in steps:
         name = step.__name__.strip("_")
         try:
@@ -44,6 +46,17 @@ async def _remove_containers(settings: Settings, incarnation: UUID) -> int:
             await asyncio.gather(*(driver.remove(container.id) for container in found))
             removed += len(found)
     return removed
+
+
+async def _record_spooled(settings: Settings, _incarnation: UUID) -> int:
+    spool = Spool(settings)
+    if spool.is_empty:
+        return 0
+    store = await PostgresStore.open(settings)
+    try:
+        return await spool.settle_left(store)
+    finally:
+        await store.aclose()
 
 
 async def _release_reservations(settings: Settings, incarnation: UUID) -> int:

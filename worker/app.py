@@ -42,6 +42,7 @@ from worker.loop import ReserveLoop
 from worker.recorder import Recorder
 from worker.resources import budget_for
 from worker.runs import Runs, Verdict
+from worker.spool import Spool
 from worker.sweep import Sweeper
 
 CONCLUDE_S = 15.0  # after the drain: how long calls that were cut off may take to be given back
@@ -132,7 +133,9 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     runs = Runs()
     finished = FinishedRecorder(store)
     stack.push_async_callback(finished.aclose)
-    recorder = Recorder(store, queue, finished, metrics)
+    spool = Spool(settings)
+    await patience.reach("Postgres", lambda: spool.settle_left(store))
+    recorder = Recorder(store, queue, finished, spool, metrics)
     cold = ColdRunner(store, recorder, driver, images, pool, identity, settings)
     hot = HotRunner(store, recorder, driver, images, pool, identity, settings)
     executor = Executor(recorder, driver, cold, hot, settings.max_attempts)

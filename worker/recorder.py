@@ -2,8 +2,8 @@
 
 Outcomes are committed in groups: whoever comes while a commit is under way joins the next one. Records first, acks
 second: a call is acked once its outcome is in the store. While the store is away outcomes wait here (their number is
-bounded by the worker's slots, which stay taken) and are tried again. A sync call goes the other way: its reply is its
-ack, and its record follows. It never decides what an outcome is.
+bounded by the worker's slots, which stay taken) and are tried again; a copy on disk outlives this process. A sync call
+goes the other way: its reply is its ack, and its record follows. It never decides what an outcome is.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics, phase_times_s
 from worker.backoff import Backoff
 from worker.runs import Run
+from worker.spool import Spool
 
 SHOW_STARTED_AFTER_S = 1.0
 BATCH_MAX = 100
@@ -50,11 +51,17 @@ class Recorder:
     """Writes outcomes to the store, then acks. ``run`` must be running for anything to be recorded."""
 
     def __init__(
-        self, store: Datastore, queue: MessageQueue, finished: FinishedRecorder, metrics: Metrics
+        self,
+        store: Datastore,
+        queue: MessageQueue,
+        finished: FinishedRecorder,
+        spool: Spool,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._queue = queue
         self._finished = finished
+        self._spool = spool
         self._metrics = metrics
         self._waiting: deque[_Entry] = deque()
         self._arrived = asyncio.Event()
@@ -126,12 +133,21 @@ class Recorder:
 
     async def _settle(self, batch: Sequence[_Entry]) -> set[UUID]:
         backoff = Backoff(0.1, 5)
+        settlements = [entry.settlement for entry in batch]
+        is_spooled = False
         while True:
             try:
-                return await self._store.settle([entry.settlement for entry in batch])
+                owned = await self._store.settle(settlements)
             except UnavailableError:
                 log.warning("outcomes wait for the store", calls=len(batch))
+                if not is_spooled:
+                    is_spooled = True
+                    await self._spool.keep(settlements)
                 await backoff.sleep()
+            else:
+                if is_spooled:
+                    await self._spool.forget(settlements)
+                return owned
 
     async def ack(self, reservations: Sequence[Reservation]) -> None:
         """Forget calls that have their record. A failure is harmless: they come again and are found to be final."""

@@ -1,6 +1,4 @@
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -15,17 +13,6 @@ from tests.conformance.store.samples import APP, a_call, claim, submit, until_bl
 from tests.polling import eventually
 
 
-@pytest.fixture
-async def server(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
-    """A Postgres of the test's own, to be stopped."""
-    with tempfile.TemporaryDirectory(dir=servers_directory) as directory:
-        Path(directory).chmod(0o711)
-        server = LocalPostgres(Path(directory) / "postgres")
-        await server.start()
-        yield server
-        await server.stop()
-
-
 async def is_back(store: PostgresStore) -> bool:
     try:
         await store.check()
@@ -34,12 +21,12 @@ async def is_back(store: PostgresStore) -> bool:
     return True
 
 
-async def test_a_stopped_postgres_is_unavailable_and_comes_back(server: LocalPostgres) -> None:
-    settings = Settings(database_url=server.url)
+async def test_a_stopped_postgres_is_unavailable_and_comes_back(own_postgres: LocalPostgres) -> None:
+    settings = Settings(database_url=own_postgres.url)
     store = await PostgresStore.open(settings)
     call = a_call()
     await asyncio.gather(*(submit(store, a_call()) for _ in range(8)), submit(store, call))
-    await server.stop()
+    await own_postgres.stop()
     for unavailable in (
         store.check(),
         store.get_apps(),
@@ -51,12 +38,12 @@ async def test_a_stopped_postgres_is_unavailable_and_comes_back(server: LocalPos
         with pytest.raises(StoreUnavailableError) as caught:
             await unavailable
         assert caught.value.__cause__ is not None
-    await server.start()
+    await own_postgres.start()
     await eventually(lambda: is_back(store))
     read = await asyncio.gather(*(store.get_call("app", call.id) for _ in range(16)))
     assert {answer.id for answer in read} == {call.id}
     assert await claim(store, call, 1) is not None
-    await server.stop()
+    await own_postgres.stop()
     await store.aclose()
 
 

@@ -151,7 +151,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(database_url: str, redis_url: str) -> AsyncIterator[Bench]:
+async def open_bench(database_url: str, redis_url: str, spool: Path) -> AsyncIterator[Bench]:
     settings = Settings(
         database_url=database_url,
         redis_url=redis_url,
@@ -161,6 +161,7 @@ async def open_bench(database_url: str, redis_url: str) -> AsyncIterator[Bench]:
         worker_memory_mb=1024,
         network="none",
         drain_s=5,
+        spool_dir=str(spool),
     )
     async with AsyncExitStack() as stack:
         store = await PostgresStore.open(settings)

@@ -21,6 +21,7 @@ from tests.integration.worker.bench import Bench, free_port
 from tests.polling import eventually
 from worker.recorder import Recorder
 from worker.runs import Run
+from worker.spool import Spool
 
 LONG_AT_FIRST = '[ "$FN_ATTEMPT" = 1 ] && sleep 60; echo attempt $FN_ATTEMPT'
 
@@ -229,7 +230,7 @@ async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Be
 @asynccontextmanager
 async def recording_to(bench: Bench) -> AsyncIterator[Recorder]:
     finished = FinishedRecorder(bench.store)
-    recorder = Recorder(bench.store, bench.queue, finished, Metrics())
+    recorder = Recorder(bench.store, bench.queue, finished, Spool(bench.settings), Metrics())
     recording = asyncio.create_task(recorder.run())
     try:
         yield recorder

@@ -1,0 +1,135 @@
+"""Spool: outcomes that the store could not take yet, on disk, so that the death of this process does not lose them.
+
+One file for each outcome, written whole or not at all. Whoever starts with this directory brings what is left there to
+the store: tokens decide there whether it still counts, so doing it twice, or in two processes, is harmless. It is a
+net: a disk that is full or can't be written costs the net, never the outcome that is still in memory. It holds at most
+``spool_max_mb``, and outcomes only.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from common.errors import UnavailableError
+from common.settings import Settings
+from common.store.base import Datastore, Settlement
+from common.telemetry.logs import get_logger
+
+_SUFFIX = ".outcome"
+_BAD_SUFFIX = ".bad"
+_MB = 1024 * 1024
+
+log = get_logger("spool")
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Settlement)
+
+
+class Spool:
+    """The directory. Safe to share with other workers of this machine; methods raise nothing but CancelledError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._directory = Path(settings.spool_dir or f"{settings.data_dir}/spool")
+        self._max_bytes = settings.spool_max_mb * _MB
+
+    async def keep(self, settlements: Sequence[Settlement]) -> None:
+        """Write them down; what does not fit, or can't be written, is only said."""
+        kept = await asyncio.to_thread(self._keep, settlements)
+        log.warning("outcomes are spooled until the store is back", calls=kept, of=len(settlements))
+
+    async def forget(self, settlements: Sequence[Settlement]) -> None:
+        """The store has them, or will never take them."""
+        await asyncio.to_thread(self._forget, settlements)
+
+    async def settle_left(self, store: Datastore) -> int:
+        """Bring to *store* what an earlier process of this machine could not; return how many outcomes were recorded.
+
+        A file that can't be read, or that the store refuses, is put aside for somebody to look at. Raises
+        StoreUnavailableError; what was not brought stays then.
+        """
+        recorded = 0
+        for file in await asyncio.to_thread(self._files):
+            settlement = await asyncio.to_thread(_read, file)
+            if settlement is None:
+                continue
+            try:
+                recorded += len(await store.settle([settlement]))
+            except UnavailableError:
+                raise
+            except Exception:
+                log.exception("a spooled outcome can't be recorded", call_id=settlement.id)
+                await asyncio.to_thread(_put_aside, file)
+            else:
+                await self.forget([settlement])
+        return recorded
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left; one look at a directory."""
+        return not self._files()
+
+    def _keep(self, settlements: Sequence[Settlement]) -> int:
+        kept = 0
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            left_bytes = self._max_bytes - sum(entry.stat().st_size for entry in self._directory.iterdir())
+            for settlement in settlements:
+                data = _encoder.encode(settlement)
+                left_bytes -= len(data)
+                if left_bytes < 0:
+                    log.error("an outcome is not spooled: the spool is full", call_id=settlement.id)
+                    break
+                _write(self._file(settlement), data)
+                kept += 1
+        except OSError as error:
+            log.error("outcomes are not spooled", cause=str(error))  # noqa: TRY400 - the disk's trouble, not a bug
+        return kept
+
+    def _forget(self, settlements: Sequence[Settlement]) -> None:
+        for settlement in settlements:
+            try:
+                self._file(settlement).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("a spooled outcome is not removed", call_id=settlement.id, cause=str(error))
+
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob(f"*{_SUFFIX}")) if self._directory.is_dir() else []
+
+    def _file(self, settlement: Settlement) -> Path:
+        return self._directory / f"{settlement.id}-{settlement.token}{_SUFFIX}"
+
+
+def _read(file: Path) -> Settlement | None:
+    try:
+        return _decoder.decode(file.read_bytes())
+    except FileNotFoundError:
+        return None  # another worker was faster
+    except (OSError, msgspec.MsgspecError) as error:
+        log.error("a spooled outcome can't be read", file=str(file), cause=str(error))  # noqa: TRY400
+        _put_aside(file)
+        return None
+
+
+def _write(file: Path, data: bytes) -> None:
+    """All of it, on the disk, or none."""
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        unfinished.replace(file)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _put_aside(file: Path) -> None:
+    try:
+        file.replace(file.with_suffix(_BAD_SUFFIX))
+    except OSError as error:
+        log.warning("a spooled outcome is not put aside", file=str(file), cause=str(error))

@@ -230,12 +230,12 @@ async def test_retries_and_age_are_shown_where_they_are_asked_for(api: ServedApi
     await api.create_route()
     plain = (await api.get("/v1/apps/app/routes/hello")).json["route"]
     assert {"retry", "max_age"} & set(plain) == set()
-    asked = {"retry": {"max_attempts": 3, "on": ["timeout"]}, "max_age": 60}
+    asked: dict[str, Any] = {"retry": {"max_attempts": 3, "on": ["timeout"]}, "max_age": 60}
     route = (await change(api, "/hello", **asked)).json["route"]
     assert route["retry"] == {"max_attempts": 3, "backoff": 1, "backoff_max": 300, "on": ["timeout"]}
     assert route["max_age"] == 60
     assert (await change(api, "/hello", timeout=20)).json["route"]["retry"] == route["retry"]
-    none = {"retry": {"max_attempts": 1}, "max_age": 0}
+    none: dict[str, Any] = {"retry": {"max_attempts": 1}, "max_age": 0}
     assert {"retry", "max_age"} & set((await change(api, "/hello", **none)).json["route"]) == set()
 
 

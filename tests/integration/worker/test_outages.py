@@ -1,8 +1,9 @@
 """Servers that go away while the worker works: calls wait for them, nothing is lost and nothing is blamed on a call."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -27,49 +28,50 @@ LONG_AT_FIRST = '[ "$FN_ATTEMPT" = 1 ] && sleep 60; echo attempt $FN_ATTEMPT'
 
 
 class Relay:
-    """Passes bytes on to the engine's socket, until it is cut."""
+    """Passes bytes on to the engine's socket, until it is cut.
+
+    It accepts by itself: asyncio's server leaves a connection open that it accepted just before it was closed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._servers: list[asyncio.Server] = []
-        self._life = 0
+        self._listener: socket.socket | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        life = self._life
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(reader, writer, life)
-
-        self._servers.append(await asyncio.start_unix_server(serve, self.path))
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.setblocking(False)
+        self._listener.bind(str(self.path))
+        self._listener.listen(100)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def cut(self) -> None:
         """Refuse connections, and break off those that there are."""
-        self._life += 1
-        # The server stays: asyncio leaves a connection open that it accepted just before its server was closed.
-        self.path.unlink(missing_ok=True)
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await eventually(lambda: not self._writers)
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+            self.path.unlink()
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def aclose(self) -> None:
-        await self.cut()
-        for server in self._servers:
-            server.close()
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            accepted, _ = listener.accept()
+            serving = asyncio.create_task(_serve(accepted))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, life: int) -> None:
+
+async def _serve(accepted: socket.socket) -> None:
+    async with AsyncExitStack() as stack:
+        stack.callback(accepted.close)
+        reader, writer = await asyncio.open_unix_connection(sock=accepted)
+        stack.callback(writer.transport.abort)
         there, back = await asyncio.open_unix_connection("/var/run/docker.sock")
-        if life != self._life:  # cut meanwhile
-            writer.transport.abort()
-            back.transport.abort()
-            return
-        self._writers |= {writer, back}
-        try:
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
-        finally:
-            for one in (writer, back):
-                one.transport.abort()
-                self._writers.discard(one)
+        stack.callback(back.transport.abort)
+        await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,7 +86,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
     relay = Relay(tmp_path / "engine.sock")
     yield relay
-    await relay.aclose()
+    await relay.cut()
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ STATUS_BY_SLUG = {
     "call_timeout": 504,
     "foreign_host": 403,
     "foreign_origin": 403,
+    "idempotency_key_reused": 422,
     "not_acceptable": 406,
 }
 RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}

@@ -1,19 +1,21 @@
 """Accepting calls: submit_async, by group commit. Records first: a call is accepted when its row is committed.
 
 Requests that come while a commit is under way share the next one. Each is answered when its own is done. The push to
-the queue follows; whether it succeeds does not matter to the answer, because the reconciler has what it missed.
+the queue follows; whether it succeeds does not matter to the answer, because the reconciler has what it missed. A call
+whose idempotency key came before is not stored: the answer is the call of then.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from api.outage import Outage
 from api.pusher import Pusher
-from common.errors import StoreUnavailableError
-from common.models import Call
-from common.store.base import Datastore
+from common.errors import IdempotencyKeyReusedError, StoreUnavailableError
+from common.models import Call, QueueEntry
+from common.store.base import Datastore, EarlierCall, IdempotencyKey, Submission
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 
@@ -28,9 +30,21 @@ _log = get_logger("invocation")
 Pushed = asyncio.Future[None] | None
 
 
+class Accepted(NamedTuple):
+    """The call that a client gets: the one it submitted or, for a key that came before, the one of then."""
+
+    call_id: UUID
+    is_replay: bool
+
+
+class _Committed(NamedTuple):
+    accepted: Accepted
+    pushed: Pushed
+
+
 class _Waiting(NamedTuple):
-    call: Call
-    committed: asyncio.Future[Pushed]
+    submission: Submission
+    committed: asyncio.Future[_Committed]
 
 
 class Submitter:
@@ -48,21 +62,34 @@ class Submitter:
         self._is_idle.set()
         self._task = asyncio.create_task(self._commit_forever())
 
-    async def submit_async(self, call: Call) -> None:
+    async def submit_async(self, call: Call, key: IdempotencyKey | None = None) -> Accepted:
         """Store the call; it is accepted when this returns.
 
-        Raises StoreUnavailableError (then it may or may not be stored) and what is wrong with this call alone.
-        Cancelling it fails no other call; this one may be stored all the same.
+        Raises StoreUnavailableError (then it may or may not be stored), IdempotencyKeyReusedError, and what is wrong
+        with this call alone. Cancelling it fails no other call; this one may be stored all the same.
+        """
+        (end,) = await self.submit_all([Submission(call=call, key=key)])
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Accepted | BaseException]:
+        """submit_async of each, in this order and with as few commits as possible: what became of each.
+
+        Raises StoreUnavailableError if nothing is stored any more.
         """
         if self._task.done():
             raise StoreUnavailableError
-        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(submission, loop.create_future()) for submission in submissions]
+        self._waiting.extend(waiting)
         self._is_idle.clear()
         self._has_work.set()
-        pushed = await waiting.committed
-        if pushed is not None:
-            await asyncio.wait({pushed}, timeout=PUSH_PATIENCE_S)
+        ends = await asyncio.gather(*(one.committed for one in waiting), return_exceptions=True)
+        pushed = {end.pushed for end in ends if isinstance(end, _Committed) and end.pushed is not None}
+        if pushed:
+            await asyncio.wait(pushed, timeout=PUSH_PATIENCE_S)
+        return [end.accepted if isinstance(end, _Committed) else end for end in ends]
 
     async def aclose(self) -> None:
         """Commit what waits, within FLUSH_S; the rest gets StoreUnavailableError."""
@@ -90,7 +117,7 @@ class Submitter:
         batch: list[_Waiting] = []
         room_bytes = BATCH_MAX_BYTES
         while self._waiting and len(batch) < BATCH_MAX_CALLS:
-            size_bytes = len(self._waiting[0].call.payload or b"")
+            size_bytes = len(self._waiting[0].submission.call.payload or b"")
             if batch and size_bytes > room_bytes:
                 break
             waiting = self._waiting.popleft()
@@ -102,7 +129,7 @@ class Submitter:
     async def _commit(self, batch: Sequence[_Waiting]) -> bool:
         """Answer everyone in *batch*; False if the store is away."""
         try:
-            entries = await self._store.insert_calls([waiting.call for waiting in batch])
+            answers = await self._store.submit_calls([waiting.submission for waiting in batch])
         except StoreUnavailableError as error:
             self._outage.began(error)
             _reject(batch, StoreUnavailableError())
@@ -113,11 +140,11 @@ class Submitter:
                 return True
             return await self._commit_one_by_one(batch)
         self._outage.ended()
-        self._metrics.accepted.inc(len(batch))
-        pushed = self._pusher.add(entries)
-        for waiting in batch:
-            if not waiting.committed.done():
-                waiting.committed.set_result(pushed)
+        entries = [answer for answer in answers if isinstance(answer, QueueEntry)]
+        self._metrics.accepted.inc(len(entries))
+        pushed = self._pusher.add(entries) if entries else None
+        for waiting, answer in zip(batch, answers, strict=True):
+            _answer(waiting, answer, pushed)
         return True
 
     async def _commit_one_by_one(self, batch: Sequence[_Waiting]) -> bool:
@@ -126,6 +153,17 @@ class Submitter:
                 _reject(batch[position:], StoreUnavailableError())
                 return False
         return True
+
+
+def _answer(waiting: _Waiting, answer: QueueEntry | EarlierCall, pushed: Pushed) -> None:
+    if waiting.committed.done():
+        return
+    if isinstance(answer, QueueEntry):
+        waiting.committed.set_result(_Committed(Accepted(answer.id, is_replay=False), pushed))
+    elif answer.is_same:
+        waiting.committed.set_result(_Committed(Accepted(answer.id, is_replay=True), None))
+    else:
+        waiting.committed.set_exception(IdempotencyKeyReusedError())
 
 
 def _reject(batch: Sequence[_Waiting], error: Exception) -> None:

@@ -37,6 +37,7 @@ STATUS_BY_SLUG = {
     "call_timeout": 504,
     "foreign_host": 403,
     "foreign_origin": 403,
+    "idempotency_key_reused": 422,
     "not_acceptable": 406,
 }
 RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
@@ -74,10 +75,14 @@ def _status_by_kind(error: MillraceError) -> int:
     return next((status for kind, status in STATUS_BY_KIND.items() if isinstance(error, kind)), 500)
 
 
+def error_body(error: APIError) -> ErrorBody:
+    """What an answer says of the error."""
+    return ErrorBody(message=error.message, code=error.code, fields=error.field)
+
+
 def error_response(error: APIError) -> web.Response:
     """The uniform Error body, with Retry-After where asking later may help."""
-    body = Error(error=ErrorBody(message=error.message, code=error.code, fields=error.field))
-    response = json_response(body, status=error.status)
+    response = json_response(Error(error=error_body(error)), status=error.status)
     if error.status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S.get(error.code, RETRY_AFTER_DEFAULT_S))
     return response

@@ -92,22 +92,41 @@ def decode_route(body: bytes, app_name: str) -> Route:
     )
 
 
-def _decode(body: bytes, wrapper: str, shape: type[Fields]) -> Fields | None:
+def read_json(body: bytes, name: str) -> object:
+    """The one value that *body* is, without doubled keys. Raises InvalidJSONError, naming *name* or the doubled key."""
     try:
         # The first is strict about everything but doubled keys, the second sees those.
         msgspec.json.decode(body)
-        value = json.loads(body, object_pairs_hook=_without_doubled_keys)
-        inner = _named({} if value is None else value, {wrapper}, wrapper).get(wrapper)
-        if inner is None:
-            return None
-        members = _named(inner, set(shape.__struct_fields__), wrapper)
+        return json.loads(body, object_pairs_hook=_without_doubled_keys)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJSONError(field=wrapper) from error
+        raise InvalidJSONError(field=name) from error
+
+
+def converted(members: dict[str, Any], shape: type[Fields], wrapper: str = "") -> Fields:
+    """*members* as *shape*. Raises InvalidJSONError naming the one of a wrong type, by its place in *wrapper*."""
     try:
         return msgspec.convert(members, shape)
     except msgspec.ValidationError as error:
-        field = ".".join([wrapper, *_place(members, shape, error)])
+        places = [wrapper] if wrapper else []
+        field = ".".join([*places, *_place(members, shape, error)])
         raise InvalidJSONError(field=field[:FIELD_MAX_CHARS]) from error
+
+
+def named(value: object, names: set[str], wrapper: str) -> dict[str, Any]:
+    """The members of *value* that are called so in any case. Raises InvalidJSONError unless it has members."""
+    if not isinstance(value, dict):
+        raise InvalidJSONError(field=wrapper)
+    return _without_doubled_keys(
+        [(key.lower(), member) for key, member in value.items() if key.lower() in names]
+    )
+
+
+def _decode(body: bytes, wrapper: str, shape: type[Fields]) -> Fields | None:
+    value = read_json(body, wrapper)
+    inner = named({} if value is None else value, {wrapper}, wrapper).get(wrapper)
+    if inner is None:
+        return None
+    return converted(named(inner, set(shape.__struct_fields__), wrapper), shape, wrapper)
 
 
 def _place(members: dict[str, Any], shape: type[Fields], error: msgspec.ValidationError) -> list[str]:
@@ -116,13 +135,19 @@ def _place(members: dict[str, Any], shape: type[Fields], error: msgspec.Validati
     if found is None:
         return []
     name = found[1]
-    if isinstance(members[name], dict):
+    if isinstance(members[name], dict) and _fits({name: {}}, shape):
         for key, value in members[name].items():
-            try:
-                msgspec.convert({name: {key: value}}, shape)
-            except msgspec.ValidationError:
+            if not _fits({name: {key: value}}, shape):
                 return [name, key]
     return [name]
+
+
+def _fits(members: dict[str, Any], shape: type[Fields]) -> bool:
+    try:
+        msgspec.convert(members, shape)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _without_doubled_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,15 +157,6 @@ def _without_doubled_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InvalidJSONError(field=key[:FIELD_MAX_CHARS])
         found[key] = value
     return found
-
-
-def _named(value: object, names: set[str], wrapper: str) -> dict[str, Any]:
-    """The members of *value* that are called so in any case."""
-    if not isinstance(value, dict):
-        raise InvalidJSONError(field=wrapper)
-    return _without_doubled_keys(
-        [(key.lower(), member) for key, member in value.items() if key.lower() in names]
-    )
 
 
 def _texts(given: Texts | None) -> dict[str, str]:
@@ -194,6 +210,7 @@ def call_json(call: Call) -> dict[str, Any]:
         type=call.type or None,
         priority=call.priority,
         delay=call.delay or None,
+        timeout=call.timeout or None,
         attempt=call.attempt,
         cold=call.cold,
         **_times(call, "created_at", "due_at", "claimed_at", "started_at", "completed_at"),

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
-from api.handlers import apps, calls, health, invoke, queue, routes
+from api.handlers import apps, calls, health, invoke, queue, routes, submissions
 
 APP = "/v1/apps/{app:[^/]+}"
 # An empty name is no unknown path but a missing name.
@@ -60,6 +60,9 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint("DELETE", ROUTE, routes.delete_route, Access.APP, "Delete a route"),
     _endpoint(
         "GET", IN_APP + "/calls", calls.list_calls, Access.APP, "List the calls of an app, newest first"
+    ),
+    _endpoint(
+        "POST", IN_APP + "/calls", submissions.submit_calls, Access.INVOKE, "Submit async calls, one or many"
     ),
     _endpoint("GET", CALL, calls.get_call, Access.INVOKE, "Show a call"),
     _endpoint("GET", CALL + "/log", calls.get_log, Access.INVOKE, "What a call wrote to stderr"),

@@ -289,6 +289,41 @@ class InvalidDelayError(InvalidError):
     default_message = "Millrace-Delay is out of range. It should be between 0 and 2592000 seconds"
 
 
+class InvalidTimeoutError(InvalidError):
+    slug = "timeout_invalid"
+    default_message = "timeout is out of range. It should be between 1 and 3600 seconds"
+
+
+class InvalidMethodError(InvalidError):
+    slug = "method_invalid"
+    default_message = "method is not an HTTP method"
+
+
+class InvalidCallHeadersError(InvalidError):
+    slug = "call_headers_invalid"
+    default_message = "Invalid headers"
+
+
+class InvalidCallsError(InvalidError):
+    slug = "calls_invalid"
+    default_message = "calls should be 1 to 1000 calls"
+
+
+class UnknownFieldError(InvalidError):
+    slug = "unknown_field"
+    default_message = "Unknown field"
+
+
+class InvalidIdempotencyKeyError(InvalidError):
+    slug = "invalid_idempotency_key"
+    default_message = "Idempotency-Key should be 1 to 255 visible ASCII characters"
+
+
+class IdempotencyKeyReusedError(ConflictError):
+    slug = "idempotency_key_reused"
+    default_message = "Idempotency-Key was used for another request"
+
+
 class InvalidConfigError(InvalidError):
     slug = "config_invalid"
     default_message = (

@@ -7,36 +7,36 @@ is stored or queued. A caller may ask a sync route for the async way (``Prefer: 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
+from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
+from api.new_calls import async_call, sync_call
 from api.parameters import app_name_of, route_path_of
 from api.replies import answer
 from api.route_cache import FoundRoute
 from api.schemas import json_response
 from api.sync import Waiting
-from common.errors import BodyNotTextError, InvalidDelayError, InvalidPriorityError, MillraceError
-from common.models import (
-    BODY_TEXT,
-    FORMAT_JSON,
-    MAX_DELAY_S,
-    MAX_PRIORITY,
-    TYPE_ASYNC,
-    TYPE_SYNC,
-    Call,
-    CallStatus,
-    Route,
-    new_id,
+from common.errors import (
+    InvalidDelayError,
+    InvalidIdempotencyKeyError,
+    InvalidPriorityError,
+    MillraceError,
 )
+from common.models import MAX_DELAY_S, MAX_PRIORITY, TYPE_ASYNC, CallStatus, Route, new_id
 
 PRIORITY = "Millrace-Priority"
 DELAY = "Millrace-Delay"
 RESPOND_ASYNC = "respond-async"
+_ASYNC_ONLY = (
+    (PRIORITY, InvalidPriorityError),
+    (DELAY, InvalidDelayError),
+    (IDEMPOTENCY_KEY, InvalidIdempotencyKeyError),
+)
 _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
@@ -73,31 +73,26 @@ def _prefers_async(request: web.Request) -> bool:
 
 async def _submit(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> web.Response:
     delay = _integer_of(request, DELAY, MAX_DELAY_S, InvalidDelayError)
-    call = _call(
-        request,
-        found,
-        id=call_id,
-        status=CallStatus.DELAYED if delay else CallStatus.QUEUED,
-        type=TYPE_ASYNC,
-        delay=delay,
-        priority=_integer_of(request, PRIORITY, MAX_PRIORITY, InvalidPriorityError),
-        payload=payload,
-    )
-    _check_text(call, payload)
+    priority = _integer_of(request, PRIORITY, MAX_PRIORITY, InvalidPriorityError)
+    key = key_of(request)
+    call = async_call(found, payload, id=call_id, delay=delay, priority=priority, **_of_request(request))
     async with _admitted(request):
-        await request.app[SUBMITTER].submit_async(call)
-    response = json_response({"call_id": call_id}, status=202)
+        accepted = await request.app[SUBMITTER].submit_async(call, idempotency_key(key, call))
+    response = json_response({"call_id": accepted.call_id}, status=202)
+    if accepted.is_replay:
+        request.app[ADMISSION].withdraw()
+        request[ANSWER_HEADERS] = answer_headers(accepted.call_id, found.route.headers)
+        response.headers[REPLAYED] = "true"
     if found.route.type != TYPE_ASYNC:
         response.headers["Preference-Applied"] = RESPOND_ASYNC
     return response
 
 
 async def _push(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> Waiting:
-    for name, invalid in ((PRIORITY, InvalidPriorityError), (DELAY, InvalidDelayError)):
+    for name, invalid in _ASYNC_ONLY:
         if name in request.headers:
             raise invalid(f"{name} is for async calls only", field=name)
-    call = _call(request, found, id=call_id, type=TYPE_SYNC)
-    _check_text(call, payload)
+    call = sync_call(found, payload, id=call_id, **_of_request(request))
     async with _admitted(request):
         return await request.app[SYNC].push(call, payload, request)
 
@@ -123,37 +118,13 @@ async def _admitted(request: web.Request) -> AsyncIterator[None]:
         raise
 
 
-def _call(request: web.Request, found: FoundRoute, **asked: Any) -> Call:
-    """The call with all that its container is made from; *asked* is what depends on this request."""
-    route = found.route
-    return Call(
-        app_name=route.app_name,
-        path=route.path,
-        image=route.image,
-        format=route.format,
-        url=str(request.url),
-        method=request.method,
-        timeout=route.timeout,
-        idle_timeout=route.idle_timeout,
-        memory=route.memory,
-        base_env=found.revision.base_env,
-        writable_root=found.revision.writable_root,
-        json_framing=found.revision.json_framing,
-        body_encoding=found.revision.body_encoding,
-        created_at=datetime.now(UTC),
-        headers=function_headers(request.headers),
-        route_revision=found.revision.id,
-        **asked,
-    )
-
-
-def _check_text(call: Call, payload: bytes) -> None:
-    """Raise BodyNotTextError for a payload that format json could not carry unchanged."""
-    if call.format == FORMAT_JSON and call.body_encoding == BODY_TEXT:
-        try:
-            payload.decode()
-        except UnicodeDecodeError as error:
-            raise BodyNotTextError from error
+def _of_request(request: web.Request) -> dict[str, Any]:
+    """What the function gets to know of the request, but for its payload."""
+    return {
+        "method": request.method,
+        "url": str(request.url),
+        "headers": function_headers(request.headers),
+    }
 
 
 def _integer_of(request: web.Request, name: str, largest: int, invalid: type[MillraceError]) -> int:

@@ -18,9 +18,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from common.errors import DatastoreCannotUpdateCallError, InvalidDelayError, InvalidPriorityError
+from common.errors import (
+    DatastoreCannotUpdateCallError,
+    InvalidDelayError,
+    InvalidPriorityError,
+    InvalidTimeoutError,
+)
 from common.models.retry import RetryPolicy
-from common.models.route import BODY_TEXT, FRAMING_UNIVERSAL, Headers
+from common.models.route import BODY_TEXT, FRAMING_UNIVERSAL, MAX_ASYNC_TIMEOUT, Headers
 from common.models.stats import CallStats
 
 MAX_PRIORITY = 2
@@ -83,7 +88,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """A specific invocation of a route. The first block is the followed package page's, with its JSON names.
 
     ``delay``, ``timeout`` and ``idle_timeout`` in seconds, ``memory`` in MB, ``payload`` as the bytes that came.
-    Fields that describe the container are filled from the route revision when a worker claims the call.
+    Fields that describe the container are filled from the route revision when a worker claims the call; so is
+    ``timeout``, unless the call has one of its own.
     """
 
     id: UUID
@@ -124,11 +130,13 @@ class Call(Struct, frozen=True, kw_only=True):
     claimed_at: datetime | None = None
 
     def validate(self) -> None:
-        """Raise for a priority or delay out of range, or a reason that does not go with the status."""
+        """Raise for a priority, delay or timeout out of range, or a reason that does not go with the status."""
         if not 0 <= self.priority <= MAX_PRIORITY:
             raise InvalidPriorityError(field="priority")
         if not 0 <= self.delay <= MAX_DELAY_S:
             raise InvalidDelayError(field="delay")
+        if not 0 <= self.timeout <= MAX_ASYNC_TIMEOUT:
+            raise InvalidTimeoutError(field="timeout")
         check_reason(self.status, self.reason)
 
 

@@ -277,17 +277,15 @@ def validate_path(path: str) -> None:
         raise RoutesInvalidPathError(field="route.path")
 
 
-def validate_headers(headers: Headers) -> None:
+def validate_headers(headers: Headers, field: str = "route.headers") -> None:
     """Raise InvalidHeadersError for a name or value that HTTP can't carry, and for more than MAX_HEADERS_BYTES."""
     total_bytes = 0
     for name, values in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not all(_HEADER_VALUE.fullmatch(value) for value in values):
-            raise InvalidHeadersError(field=f"route.headers.{name[:MAX_NAMED_CHARS]!r}")
+            raise InvalidHeadersError(field=f"{field}.{name[:MAX_NAMED_CHARS]!r}")
         total_bytes += sum(len(name) + len(value.encode()) for value in values)
     if total_bytes > MAX_HEADERS_BYTES:
-        raise InvalidHeadersError(
-            f"Route headers may have {MAX_HEADERS_BYTES} bytes together", field="route.headers"
-        )
+        raise InvalidHeadersError(f"Route headers may have {MAX_HEADERS_BYTES} bytes together", field=field)
 
 
 def merge_headers(old: Headers, change: Headers) -> Headers:

@@ -28,6 +28,27 @@ from common.models import (
 )
 
 
+class IdempotencyKey(Struct, frozen=True, kw_only=True):
+    """A client's word for one request of an app, and a hash of all that makes it this request."""
+
+    key: str
+    request_hash: bytes
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """A call to be stored; with a key, unless the key came before."""
+
+    call: Call
+    key: IdempotencyKey | None = None
+
+
+class EarlierCall(Struct, frozen=True, kw_only=True):
+    """The call that a submission's key came with first. ``is_same``: the request of then was the same."""
+
+    id: UUID
+    is_same: bool
+
+
 class ClaimRequest(Struct, frozen=True, kw_only=True):
     """A reserved call to claim, with the token of its reservation."""
 
@@ -108,7 +129,7 @@ class Datastore(LogStore, Protocol):
         ...
 
     async def remove_app(self, app_name: str) -> list[UUID]:
-        """Remove the app with its routes, its calls, their results and their logs, in one transaction.
+        """Remove the app with its routes, its calls, their results, logs and keys, in one transaction.
 
         Returns the calls that had not ended: the queue has still to forget them. A run under way can't be recorded.
         Raises DatastoreEmptyAppNameError, AppsNotFoundError.
@@ -156,6 +177,18 @@ class Datastore(LogStore, Protocol):
         All are stored when it returns, or none. Raises CallsAlreadyExistError if an id is taken, AppsNotFoundError if
         an app is gone; none of them can be removed before the calls are stored.
         """
+        ...
+
+    async def submit_calls(self, submissions: Sequence[Submission]) -> list[QueueEntry | EarlierCall]:
+        """insert_calls, but for a key that came before within 24 h: its submission is not stored, and answered so.
+
+        A key is written with its call, in the one transaction: of any number that come together with the same key, in
+        this list or in others, exactly one is stored.
+        """
+        ...
+
+    async def prune_idempotency_keys(self, limit: int) -> int:
+        """Forget at most *limit* keys that are older than 24 h, the oldest first; return how many."""
         ...
 
     async def update_call(self, old: Call, new: Call) -> None:

@@ -29,17 +29,20 @@ from common.models import (
     check_transition,
 )
 from common.store.apps import require_app_name
-from common.store.base import CallResult
+from common.store.base import CallResult, EarlierCall, Submission
 from common.store.database import OnDatabase
 from common.store.queries import query
 from common.store.routes import require_route_name
 from common.store.text import searchable, storable, storable_headers
+
+IDEMPOTENCY_KEYS_KEPT_S = 24 * 3600
 
 _AFTER_ALL_IDS = UUID(int=2**128 - 1)
 _SHOWN_AS_STORED = (
     *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
     *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at"),
 )
+_OF_ENTRY = ("id", "order_no", "priority", "delay_ms", "memory_mb")
 
 
 class Calls(OnDatabase):
@@ -49,20 +52,31 @@ class Calls(OnDatabase):
         return (await self.insert_calls([call]))[0]
 
     async def insert_calls(self, calls: Sequence[Call]) -> list[QueueEntry]:
-        for call in calls:
-            require_route_name(call.app_name, call.path)
-            call.validate()
-        if not calls:
+        stored = await self.submit_calls([Submission(call=call) for call in calls])
+        return [entry for entry in stored if isinstance(entry, QueueEntry)]
+
+    async def submit_calls(self, submissions: Sequence[Submission]) -> list[QueueEntry | EarlierCall]:
+        for submission in submissions:
+            require_route_name(submission.call.app_name, submission.call.path)
+            submission.call.validate()
+        if not submissions:
             return []
-        columns = zip(*map(_inserted, calls), strict=True)
+        columns = zip(*map(_inserted, submissions), strict=True)
         async with self._database.connection() as connection:
             try:
-                rows = await connection.fetch(query("insert_calls"), *columns)
+                rows = await connection.fetch(query("insert_calls"), *columns, IDEMPOTENCY_KEYS_KEPT_S)
             except UniqueViolationError as error:
                 raise CallsAlreadyExistError from error
         if not rows:
             raise AppsNotFoundError
-        return [QueueEntry(**row) for row in rows]
+        return _submitted(submissions, rows)
+
+    async def prune_idempotency_keys(self, limit: int) -> int:
+        async with self._database.connection() as connection:
+            pruned: int = await connection.fetchval(
+                query("prune_idempotency_keys"), IDEMPOTENCY_KEYS_KEPT_S, limit
+            )
+        return pruned
 
     async def update_call(self, old: Call, new: Call) -> None:
         if old.id != new.id:
@@ -116,11 +130,13 @@ def shown(row: Record) -> dict[str, Any]:
         "reason": Reason(row["reason"]) if row["reason"] else None,
         "delay": row["delay_s"],
         "memory": row["memory_mb"],
+        "timeout": row["timeout_s"] or 0,
         "stats": msgspec.convert(row["stats"], CallStats),
     }
 
 
-def _inserted(call: Call) -> tuple[object, ...]:
+def _inserted(submission: Submission) -> tuple[object, ...]:
+    call, key = submission.call, submission.key
     return (
         call.id,
         call.app_name,
@@ -135,7 +151,30 @@ def _inserted(call: Call) -> tuple[object, ...]:
         storable(call.url),
         storable_headers(call.headers),
         call.payload or b"",
+        call.timeout or None,
+        key and key.key,
+        key and key.request_hash,
     )
+
+
+def _submitted(submissions: Sequence[Submission], rows: Sequence[Record]) -> list[QueueEntry | EarlierCall]:
+    """What the rows say of each submission. A key that names the submission's own call was written with it."""
+    entries: dict[UUID, QueueEntry] = {}
+    keys: dict[tuple[str, str], Record] = {}
+    for row in rows:
+        if row["key"] is None:
+            entries[row["id"]] = QueueEntry(**{name: row[name] for name in _OF_ENTRY})
+        else:
+            keys[row["app_name"], row["key"]] = row
+    answers: list[QueueEntry | EarlierCall] = []
+    for submission in submissions:
+        call, key = submission.call, submission.key
+        if call.id in entries or key is None:
+            answers.append(entries[call.id])
+            continue
+        row = keys[call.app_name, key.key]
+        answers.append(EarlierCall(id=row["id"], is_same=row["request_hash"] == key.request_hash))
+    return answers
 
 
 def _mutable(call: Call) -> tuple[object, ...]:

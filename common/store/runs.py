@@ -156,10 +156,11 @@ def _ended(outcome: Outcome) -> tuple[object, ...]:
 
 
 def _call(row: Record) -> Call:
-    """A claimed call, with what its worker needs of its inputs and its revision."""
+    """A claimed call, with what its worker needs of its inputs and its revision. Its own time limit counts first."""
     fields: dict[str, Any] = shown(row)
     fields |= {name: row[name] for name in ("method", "url", "headers", "payload")}
     revision = row["revision"] or {}
     if revision.get("retry"):
         fields["retry"] = msgspec.convert(revision["retry"], RetryPolicy)
-    return Call(**fields | {name: revision[name] for name in _OF_REVISION if name in revision})
+    fields |= {name: revision[name] for name in _OF_REVISION if name in revision}
+    return Call(**fields | ({"timeout": row["timeout_s"]} if row["timeout_s"] else {}))

@@ -53,5 +53,7 @@ WITH removed AS (
     DELETE FROM call_inputs USING removed WHERE call_id = removed.id
 ), results AS (
     DELETE FROM call_results USING removed WHERE call_id = removed.id
+), keys AS (
+    DELETE FROM idempotency_keys WHERE app_name = $1
 )
 DELETE FROM call_logs USING removed WHERE call_id = removed.id

@@ -3,14 +3,18 @@
 -- name: insert_calls
 -- One statement, so all or none. The places of the queue follow the list: the identity is drawn in the order of ord.
 -- Whoever removes one of the apps waits for this, or was first: then nothing is stored and no row comes back.
+-- A key waits for whoever is writing the same one, and comes back as it then is: the first writer's, unless that one is
+-- too old and so is replaced. A call is stored if it has no key, or if its key now names it. Keys are locked in order.
 WITH given AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::integer[], $7::integer[], $8::bytea[],
-        $9::timestamptz[], $10::text[], $11::text[], $12::jsonb[], $13::bytea[]
+        $9::timestamptz[], $10::text[], $11::text[], $12::jsonb[], $13::bytea[],
+        $14::integer[], $15::text[], $16::bytea[]
     ) WITH ORDINALITY AS given (
         id, app_name, path, type, priority, delay_s, memory_mb, route_revision,
-        created_at, method, url, headers, payload, ord
+        created_at, method, url, headers, payload,
+        timeout_s, key, request_hash, ord
     )
 ), present AS (
     SELECT name FROM apps WHERE name IN (SELECT app_name FROM given) ORDER BY name FOR KEY SHARE
@@ -18,22 +22,66 @@ WITH given AS (
     SELECT *
     FROM given
     WHERE (SELECT count(*) FROM present) = (SELECT count(DISTINCT app_name) FROM given)
+), keys AS (
+    INSERT INTO idempotency_keys AS kept (app_name, key, request_hash, call_id)
+    SELECT DISTINCT ON (app_name, key) app_name, key, request_hash, id
+    FROM accepted
+    WHERE key IS NOT NULL
+    ORDER BY app_name, key, ord
+    ON CONFLICT (app_name, key) DO UPDATE SET
+        request_hash = CASE
+            WHEN kept.created_at > now() - make_interval(secs => $17) THEN kept.request_hash
+            ELSE excluded.request_hash
+        END,
+        call_id = CASE
+            WHEN kept.created_at > now() - make_interval(secs => $17) THEN kept.call_id
+            ELSE excluded.call_id
+        END,
+        created_at = CASE
+            WHEN kept.created_at > now() - make_interval(secs => $17) THEN kept.created_at
+            ELSE excluded.created_at
+        END
+    RETURNING app_name, key, request_hash, call_id
 ), stored AS (
     INSERT INTO calls (
-        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, created_at, status, due_at
+        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, created_at, timeout_s, status, due_at
     )
     SELECT
-        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, coalesce(created_at, now()),
+        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, coalesce(created_at, now()), timeout_s,
         CASE WHEN delay_s > 0 THEN 'delayed' ELSE 'queued' END,
         CASE WHEN delay_s > 0 THEN now() + make_interval(secs => delay_s) END
     FROM accepted
+    WHERE key IS NULL OR id IN (SELECT call_id FROM keys)
     ORDER BY ord
     RETURNING id, order_no, priority, delay_s, memory_mb
 ), inputs AS (
     INSERT INTO call_inputs (call_id, method, url, headers, payload)
-    SELECT id, method, url, headers, payload FROM accepted
+    SELECT id, method, url, headers, payload
+    FROM accepted
+    WHERE key IS NULL OR id IN (SELECT call_id FROM keys)
 )
-SELECT id, order_no, priority, delay_s::bigint * 1000 AS delay_ms, memory_mb FROM stored ORDER BY order_no
+SELECT
+    id, order_no, priority, delay_s::bigint * 1000 AS delay_ms, memory_mb,
+    NULL AS app_name, NULL AS key, NULL AS request_hash
+FROM stored
+UNION ALL
+SELECT call_id, NULL, NULL, NULL, NULL, app_name, key, request_hash FROM keys
+
+-- name: prune_idempotency_keys
+-- A key that somebody is replacing right now is passed over: it is not old any more.
+WITH old AS MATERIALIZED (
+    SELECT app_name, key
+    FROM idempotency_keys
+    WHERE created_at <= now() - make_interval(secs => $1)
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), pruned AS (
+    DELETE FROM idempotency_keys USING old
+    WHERE idempotency_keys.app_name = old.app_name AND idempotency_keys.key = old.key
+    RETURNING 1
+)
+SELECT count(*) FROM pruned
 
 -- name: update_call
 -- The comparison and the change are one step: whoever comes second compares with what the first wrote.

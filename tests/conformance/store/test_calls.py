@@ -34,6 +34,8 @@ async def test_a_call_needs_an_app_and_a_path(store: PostgresStore) -> None:
         (a_call(path=""), errors.DatastoreEmptyRoutePathError),
         (a_call(priority=3), errors.InvalidPriorityError),
         (a_call(delay=-1), errors.InvalidDelayError),
+        (replace(a_call(), timeout=-1), errors.InvalidTimeoutError),
+        (replace(a_call(), timeout=3601), errors.InvalidTimeoutError),
     ):
         with pytest.raises(error):
             await store.insert_calls([a_call(), broken])

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from common.models import App, Call, CallStatus, Detail, Reason, new_id
 from common.store.base import ClaimRequest
@@ -65,6 +66,15 @@ async def test_a_claimed_call_has_all_that_its_run_needs(store: PostgresStore) -
     ):
         assert getattr(run, name) == getattr(REVISION, name)
     assert run.route_revision == REVISION.id
+
+
+async def test_a_calls_own_time_limit_counts_instead_of_its_routes(store: PostgresStore) -> None:
+    own, routes = replace(a_call(), timeout=3600), a_call()
+    await submit(store, own, routes)
+    assert (await store.get_call("app", own.id)).timeout == 3600
+    assert (await store.get_call("app", routes.id)).timeout == 0
+    claimed = await store.claim(requests((own, 1), (routes, 2)), new_id(), MAX_ATTEMPTS)
+    assert [answer.call.timeout for answer in claimed] == [3600, REVISION.timeout]
 
 
 @pytest.mark.parametrize(

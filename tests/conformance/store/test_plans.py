@@ -26,6 +26,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
         ("get_calls_by_app", (*PAGE, "app"), "calls_by_app"),
         ("get_calls_by_path", (*PAGE, "app", "/hello"), "calls_by_path"),
         ("unfinished", (3, 0, None, 20.0, 1000), "calls_unfinished"),
+        ("prune_idempotency_keys", (86400.0, 100), "idempotency_keys_by_age"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec.structs import replace
 
-from api.invocation import BATCH_MAX_CALLS
+from api.invocation import BATCH_MAX_CALLS, Accepted
 from api.keys import ROUTES, SUBMITTER
 from common.errors import AppsNotFoundError, CallsAlreadyExistError
 from common.models import Call, new_id
@@ -92,7 +92,10 @@ async def test_a_bad_call_fails_alone(api: ServedApi) -> None:
         await asyncio.sleep(0)
     await first
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [answers[0], answers[1], answers[4]] == [None] * 3
+    accepted = [calls[place].id for place in (0, 1, 4)]
+    assert [answers[0], answers[1], answers[4]] == [
+        Accepted(call_id, is_replay=False) for call_id in accepted
+    ]
     assert isinstance(answers[2], Exception)
     assert isinstance(answers[3], CallsAlreadyExistError)
     assert isinstance(answers[5], AppsNotFoundError)

@@ -48,6 +48,7 @@ def status_of(slug: str) -> int:
         (406, "not_acceptable"),
         (413, "body_too_large"),
         (415, "body_not_text"),
+        (422, "idempotency_key_reused"),
     ],
 )
 def test_every_error_has_the_status_of_fn(status: int, slugs: str) -> None:

@@ -39,6 +39,14 @@ def test_no_header_can_pose_as_what_the_platform_sets() -> None:
     }
 
 
+def test_a_trace_passes_also_one_that_is_none() -> None:
+    for trace in ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "not a trace"):
+        assert passed(("traceparent", trace), ("tracestate", "a=1")) == {
+            "traceparent": [trace],
+            "tracestate": ["a=1"],
+        }
+
+
 def test_bytes_that_are_no_utf8_are_latin1() -> None:
     assert passed(("X", b"J\xf6rg".decode("utf-8", "surrogateescape"))) == {"X": ["Jörg"]}
     assert passed(("X", "Jörg")) == {"X": ["Jörg"]}

@@ -63,6 +63,7 @@ def test_what_is_not_one_sound_value_is_refused(body: bytes) -> None:
         (b'{"route":{"Memory":-1}}', "route.memory"),
         (b'{"route":{"timeout":1.5}}', "route.timeout"),
         (b'{"route":{"headers":[]}}', "route.headers"),
+        (b'{"route":{"image":{"a":1}}}', "route.image"),
         (b'{"route":{"headers":{"X-A":["1"],"X-B":"2"}}}', "route.headers.X-B"),
         (b'{"route":{"headers":{"X-A":["1",2]}}}', "route.headers.X-A"),
         (b'{"route":{"config":{"A":"1","B":2,"C":3}}}', "route.config.B"),
@@ -86,6 +87,11 @@ def test_what_is_empty_is_left_out() -> None:
     assert not {"json_framing", "body_encoding"} & set(route_json(Route().set_defaults(NOON)))
     shown = route_json(Route(json_framing="line", body_encoding="base64"))
     assert (shown["json_framing"], shown["body_encoding"]) == ("line", "base64")
+
+
+def test_a_call_shows_a_time_limit_of_its_own() -> None:
+    assert "timeout" not in call_json(Call(id=new_id()))
+    assert call_json(Call(id=new_id(), timeout=7))["timeout"] == 7
 
 
 def test_a_call_never_shows_its_input() -> None:

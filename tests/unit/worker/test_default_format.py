@@ -21,6 +21,7 @@ def environment(payload: bytes = b"", **fields: Any) -> dict[str, str]:
         ("MYREALHEADER", "FN_HEADER_Myrealheader"),
         ("x-REQUEST-id", "FN_HEADER_X_Request_Id"),
         ("my_header", "FN_HEADER_My_header"),
+        ("traceparent", "FN_HEADER_Traceparent"),
     ],
 )
 def test_headers_are_spelt_as_fn_spells_them(name: str, variable: str) -> None:

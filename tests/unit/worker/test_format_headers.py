@@ -68,6 +68,15 @@ def test_every_variable_is_a_header_in_gos_spelling() -> None:
     }
 
 
+@pytest.mark.parametrize("trace", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "not a trace"])
+@pytest.mark.parametrize("name", ["http", "json"])
+def test_a_trace_reaches_the_function(name: str, trace: str) -> None:
+    assert headers_of(headers={"traceparent": [trace]})["Traceparent"] == [trace]
+    written = b"".join(HOT[name].request(call(headers={"traceparent": [trace]}), b"", DEADLINE))
+    assert b"Traceparent" in written
+    assert trace.encode() in written
+
+
 def test_a_deadline_of_another_zone_is_told_in_utc() -> None:
     local = DEADLINE.astimezone(timezone(timedelta(hours=5)))
     assert request_headers(call(), b"", local)["Fn_deadline"] == ["2018-01-10T12:34:56.789Z"]

@@ -39,9 +39,9 @@ class Admission:
         """Refuse all calls from a push that the queue refused to the next one that it took."""
         self._is_full = is_full
 
-    def withdraw(self) -> None:
-        """Count one call out again that was let in but not stored."""
-        self._since = max(0, self._since - 1)
+    def withdraw(self, calls: int = 1) -> None:
+        """Count calls out again that were let in but not stored."""
+        self._since = max(0, self._since - calls)
 
     async def aclose(self) -> None:
         """Cancel a reading under way."""

@@ -11,10 +11,24 @@ from aiohttp import web
 
 from api.admission import Admission
 from api.bodies import BodyBudget
+from api.call_counts import CallCounter
 from api.dead_letters import DeadLetters
 from api.guard import guard, require_loopback
 from api.invocation import Submitter
-from api.keys import ADMISSION, BODIES, METRICS, QUEUE, RECORDER, ROUTES, SETTINGS, STORE, SUBMITTER, SYNC
+from api.keys import (
+    ADMISSION,
+    BODIES,
+    COUNTER,
+    METRICS,
+    QUEUE,
+    RECORDER,
+    RETRIES,
+    ROUTES,
+    SETTINGS,
+    STORE,
+    SUBMITTER,
+    SYNC,
+)
 from api.maintenance import Maintenance
 from api.middlewares import answer_errors, finish
 from api.oversized import Oversized
@@ -22,6 +36,7 @@ from api.protocol_log import ProtocolLog
 from api.pusher import Pusher
 from api.reconciler import Reconciler
 from api.recorder import Recorder
+from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
 from api.urls import add_urls
@@ -51,7 +66,7 @@ def create_app(settings: Settings) -> web.Application:
     app[METRICS] = Metrics()
     app[BODIES] = BodyBudget()
     add_urls(app.router)
-    app.cleanup_ctx.extend([_store, _queue, _routes, _submitter, _sync, _maintenance])
+    app.cleanup_ctx.extend([_store, _queue, _routes, _submitter, _counter, _sync, _maintenance])
     app.on_shutdown.append(_drain)
     return app
 
@@ -141,9 +156,16 @@ async def _routes(app: web.Application) -> AsyncIterator[None]:
 async def _submitter(app: web.Application) -> AsyncIterator[None]:
     pusher = Pusher(app[QUEUE], app[ADMISSION])
     submitter = app[SUBMITTER] = Submitter(app[STORE], pusher, app[METRICS])
+    app[RETRIES] = Retries(app[STORE], pusher, app[ADMISSION], app[METRICS])
     yield
     await submitter.aclose()
     await pusher.aclose()
+
+
+async def _counter(app: web.Application) -> AsyncIterator[None]:
+    counter = app[COUNTER] = CallCounter(app[STORE])
+    yield
+    await counter.aclose()
 
 
 async def _sync(app: web.Application) -> AsyncIterator[None]:

@@ -4,8 +4,10 @@ from aiohttp import web
 
 from api.admission import Admission
 from api.bodies import BodyBudget
+from api.call_counts import CallCounter
 from api.invocation import Submitter
 from api.recorder import Recorder
+from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
 from common.queue.base import MessageQueue
@@ -22,4 +24,6 @@ BODIES: web.AppKey[BodyBudget] = web.AppKey("bodies")
 ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")
 SUBMITTER: web.AppKey[Submitter] = web.AppKey("submitter")
 RECORDER: web.AppKey[Recorder] = web.AppKey("recorder")
+RETRIES: web.AppKey[Retries] = web.AppKey("retries")
+COUNTER: web.AppKey[CallCounter] = web.AppKey("counter")
 SYNC: web.AppKey[SyncCalls] = web.AppKey("sync")

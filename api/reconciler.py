@@ -3,14 +3,15 @@
 Pushes what is unfinished; push leaves alone what is there, so doing it twice is harmless. Every round looks at what
 came in the last minutes (pushes that failed, writes that a restarted Redis lost). A round looks at everything when the
 queue's data is of another generation than before, so at the start and after a loss, and every FULL_EVERY_S as a net.
-Before it pushes it gives back what decides how calls are handed out: the pause, and tokens that the store will accept.
+Before it pushes it gives back what decides how calls are handed out: the pause, and tokens that the store will accept;
+and it ends calls whose cancel was asked for and whose worker is gone: nobody else would, as long as nobody claims them.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 
 from api.pause import follow_pause
-from common.models import QueueEntry
+from common.models import CallStatus, QueueEntry, Reason
 from common.queue.base import MessageQueue
 from common.settings import Settings
 from common.store.base import Datastore
@@ -48,12 +49,20 @@ class Reconciler:
             # A Redis whose clock is behind would give tokens that are smaller than those the rows had: claims of such
             # are refused.
             await self._queue.seed_token(await self._store.largest_token())
+        await self._end_cancelled()
         restored = await self._push_all(None if is_full else datetime.now(UTC) - RECENT)
         if is_full:
             self._generation, self._full_due_s = generation, begun_s + FULL_EVERY_S
         if restored:
             _log.warning("calls were missing in the queue and are back", calls=restored)
         return self._interval_s
+
+    async def _end_cancelled(self) -> None:
+        ended = await self._store.settle_cancelled(PAGE_CALLS)
+        if ended:
+            self._metrics.finished.labels(CallStatus.CANCELLED, Reason.CLIENT_REQUEST, "").inc(len(ended))
+            _log.info("calls were cancelled whose worker is gone", calls=[str(call_id) for call_id in ended])
+            await self._queue.cancel(ended)
 
     async def _push_all(self, since: datetime | None) -> int:
         restored = 0

@@ -200,6 +200,7 @@ def call_json(call: Call) -> dict[str, Any]:
     """A call as shown: what is not known, or empty, is left out. Never its payload, headers or environment."""
     return _given(
         id=call.id,
+        parent_id=call.parent_id,
         status=call.status,
         reason=call.reason,
         detail=call.detail or None,

@@ -9,7 +9,18 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
-from api.handlers import apps, calls, health, invoke, queue, routes, submissions
+from api.handlers import (
+    apps,
+    calls,
+    dead,
+    health,
+    invoke,
+    overview,
+    queue,
+    routes,
+    steering,
+    submissions,
+)
 
 APP = "/v1/apps/{app:[^/]+}"
 # An empty name is no unknown path but a missing name.
@@ -65,12 +76,25 @@ URLS: tuple[Endpoint, ...] = (
         "POST", IN_APP + "/calls", submissions.submit_calls, Access.INVOKE, "Submit async calls, one or many"
     ),
     _endpoint("GET", CALL, calls.get_call, Access.INVOKE, "Show a call"),
+    _endpoint("DELETE", CALL, steering.cancel_call, Access.INVOKE, "Cancel a call"),
+    _endpoint("POST", CALL + "/retry", steering.retry_call, Access.INVOKE, "Make a new call of an ended one"),
     _endpoint("GET", CALL + "/log", calls.get_log, Access.INVOKE, "What a call wrote to stderr"),
     _endpoint("GET", CALL + "/result", calls.get_result, Access.INVOKE, "What a call answered"),
     _endpoint("GET", "/v1/queue", queue.get_depth, Access.ADMIN, "How deep the queue is"),
     _endpoint("GET", "/v1/queue/head", queue.get_head, Access.ADMIN, "The calls that come next"),
     _endpoint("POST", "/v1/queue/pause", queue.pause, Access.ADMIN, "Hand out no more calls"),
     _endpoint("POST", "/v1/queue/resume", queue.resume, Access.ADMIN, "Hand out calls again"),
+    _endpoint(
+        "GET", "/v1/dead", dead.list_dead, Access.ADMIN, "List the calls that were given up, newest first"
+    ),
+    _endpoint("POST", "/v1/dead/requeue", dead.requeue, Access.ADMIN, "Make new calls of dead ones"),
+    _endpoint(
+        "POST", "/v1/dead/purge", dead.purge, Access.ADMIN, "Delete dead calls with all that is kept of them"
+    ),
+    _endpoint("GET", "/v1/workers", overview.list_workers, Access.ADMIN, "The workers, and what they run"),
+    _endpoint(
+        "GET", "/stats", overview.get_stats, Access.ADMIN, "How many calls there are, of each path and in all"
+    ),
     _endpoint("*", "/r/{app:[^/]+}", invoke.invoke, Access.INVOKE, "Call an app's root route"),
     _endpoint("*", "/r/{app:[^/]*}/{route:.*}", invoke.invoke, Access.INVOKE, "Call a route"),
 )

@@ -11,7 +11,7 @@ The first block of classes are the error variables of the package page that the 
 XError, with the exact messages of Fn v1 (clients match on them). Slugs are stable: they may be matched on too.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class MillraceError(Exception):
@@ -274,6 +274,31 @@ class CallsAlreadyExistError(ConflictError):
     default_message = "Call already exists"
 
 
+class CallIsFinalError(ConflictError):
+    slug = "call_is_final"
+    default_message = "Call is final"
+
+    @classmethod
+    def of(cls, status: str) -> Self:
+        """Of a call that ended so."""
+        return cls(f"{cls.default_message}: its status is {status}")
+
+
+class CallNotFinalError(ConflictError):
+    slug = "call_not_final"
+    default_message = "Call is not final"
+
+    @classmethod
+    def of(cls, status: str) -> Self:
+        """Of a call that is in this state."""
+        return cls(f"{cls.default_message}: its status is {status}")
+
+
+class CallNotRetriableError(ConflictError):
+    slug = "call_not_retriable"
+    default_message = "Call can't be retried: its input was not kept, as that of sync calls never is"
+
+
 class CallResultNotFoundError(NotFoundError):
     slug = "call_result_not_found"
     default_message = "Call result not found"
@@ -369,6 +394,16 @@ class BodyNotTextError(InvalidError):
 class InvalidStatusError(InvalidError):
     slug = "status_invalid"
     default_message = "Invalid call status"
+
+
+class InvalidCursorError(InvalidError):
+    slug = "cursor_invalid"
+    default_message = "cursor is not the id of a call"
+
+
+class InvalidSelectionError(InvalidError):
+    slug = "selection_invalid"
+    default_message = 'Say which calls: one of {"ids": […]}, {"app": "…"} and {"all": true}'
 
 
 class InvalidLimitError(InvalidError):

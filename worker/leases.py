@@ -3,6 +3,8 @@
 One task extends all leases, three times in each lease, and at once when a cancel is announced. What it hears: held; a
 cancel was asked for; lost; or unknown, when the queue lost its data, and then the store knows whose call it is. A queue
 or a store that is away ends no run: whoever has the call by then is found out when the outcome is recorded.
+
+A cancel stands in the store before the queue hears of it, if it ever does. So another task asks the store, too.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from common.telemetry.metrics import Metrics
 from worker.runs import Run, Runs, Verdict
 
 EXTENSIONS_PER_LEASE = 3
+CANCEL_LOOK_S = 5.0  # how long a cancel that the queue never heard of, or forgot, may go unnoticed
 
 log = get_logger("leases")
 
@@ -37,6 +40,7 @@ class LeaseKeeper:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
+            group.create_task(self._look_forever())
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
@@ -52,6 +56,25 @@ class LeaseKeeper:
         async for call_id in self._queue.cancellations():
             if any(run.call.id == call_id for run in self._runs.all()):
                 self._announced.set()
+
+    async def _look_forever(self) -> None:
+        while True:
+            await asyncio.sleep(CANCEL_LOOK_S)
+            try:
+                await self.look_for_cancels()
+            except UnavailableError as error:
+                log.warning("store not asked for cancels", slug=error.slug, runs=len(self._runs))
+
+    async def look_for_cancels(self) -> None:
+        """Pass a verdict on the runs whose end was asked for, as far as the store knows. A sync call has no row."""
+        runs = [run for run in self._runs.all() if not run.is_sync]
+        if not runs:
+            return
+        requests = [ClaimRequest(id=run.call.id, token=run.token) for run in runs]
+        cancelled = await self._store.cancel_requested(requests)
+        for run in runs:
+            if run.call.id in cancelled:
+                run.stop(Verdict.CANCELLED)
 
     async def extend(self) -> None:
         """Extend every lease once, and pass a verdict on the runs whose lease is not what it was."""

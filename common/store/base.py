@@ -26,6 +26,7 @@ from common.models import (
     RouteFilter,
     RouteRevision,
 )
+from common.store.steering import Steering
 
 
 class IdempotencyKey(Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ class LogStore(Protocol):
         ...
 
 
-class Datastore(LogStore, Protocol):
+class Datastore(LogStore, Steering, Protocol):
     """Apps, routes and calls. Empty arguments raise the DatastoreEmpty… errors, app before route path."""
 
     async def get_app(self, app_name: str) -> App:
@@ -237,6 +238,10 @@ class Datastore(LogStore, Protocol):
         """Those of the calls that still run under exactly these tokens."""
         ...
 
+    async def cancel_requested(self, requests: Sequence[ClaimRequest]) -> set[UUID]:
+        """Those of the calls that are these tokens' and whose end was asked for, whether or not they have ended."""
+        ...
+
     async def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
         """Record outcomes with result, log and stats; return the ids that these tokens own.
 
@@ -257,12 +262,15 @@ class Datastore(LogStore, Protocol):
     ) -> None:
         """Set running → queued for these tokens, or with a delay → delayed, before the queue's release.
 
-        A drain gives the attempt back.
+        A drain gives the attempt back. A call whose end was asked for becomes cancelled instead.
         """
         ...
 
     async def settle_dead(self, ids: Sequence[UUID]) -> None:
-        """Settle calls that the queue gave up on: error, killed, ``too_many_attempts``. Final ones stay as they are."""
+        """Settle calls that the queue gave up on: error, killed, ``too_many_attempts``. Final ones stay as they are.
+
+        A call whose end was asked for becomes cancelled instead.
+        """
         ...
 
     async def settle_no_capacity(self, largest_mb: int, limit: int) -> list[UUID]:

@@ -33,14 +33,15 @@ from common.store.base import CallResult, EarlierCall, Submission
 from common.store.database import OnDatabase
 from common.store.queries import query
 from common.store.routes import require_route_name
+from common.store.steering import CallCounts, Counts
 from common.store.text import searchable, storable, storable_headers
 
 IDEMPOTENCY_KEYS_KEPT_S = 24 * 3600
-
-_AFTER_ALL_IDS = UUID(int=2**128 - 1)
+COUNT_TIMEOUT_S = 60.0  # it reads every call
+AFTER_ALL_IDS = UUID(int=2**128 - 1)
 _SHOWN_AS_STORED = (
     *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
-    *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at"),
+    *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at", "parent_id"),
 )
 _OF_ENTRY = ("id", "order_no", "priority", "delay_ms", "memory_mb")
 
@@ -105,6 +106,14 @@ class Calls(OnDatabase):
             rows = await connection.fetch(sql, *arguments)
         return [Call(**shown(row)) for row in rows]
 
+    async def count_calls(self, limit: int) -> CallCounts:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("count_calls"), limit, timeout=COUNT_TIMEOUT_S)
+        return CallCounts(
+            all=_counts(rows[0], "all_") if rows else Counts(),
+            by_path={(row["app_name"], row["path"]): _counts(row) for row in rows},
+        )
+
     async def get_payload(self, call_id: UUID) -> bytes:
         async with self._database.connection() as connection:
             row = await connection.fetchrow(query("get_payload"), call_id)
@@ -133,6 +142,10 @@ def shown(row: Record) -> dict[str, Any]:
         "timeout": row["timeout_s"] or 0,
         "stats": msgspec.convert(row["stats"], CallStats),
     }
+
+
+def _counts(row: Record, prefix: str = "") -> Counts:
+    return Counts(**{name: row[prefix + name] for name in Counts.__struct_fields__})
 
 
 def _inserted(submission: Submission) -> tuple[object, ...]:
@@ -196,7 +209,7 @@ def _mutable(call: Call) -> tuple[object, ...]:
 def _listing(wanted: CallFilter) -> tuple[str, tuple[object, ...]]:
     """The list as one of three statements, so that the planner always sees which index gives the order."""
     app_name, path = searchable(wanted.app_name), searchable(wanted.path)
-    page = wanted.cursor or _AFTER_ALL_IDS, wanted.from_time, wanted.to_time, wanted.per_page
+    page = wanted.cursor or AFTER_ALL_IDS, wanted.from_time, wanted.to_time, wanted.per_page
     if not app_name:
         return query("get_calls"), (*page, path)
     if not path:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from common.store.database import OnDatabase
 from common.store.queries import query
+from common.store.steering import KnownWorker, RunningCall
 
 
 class Workers(OnDatabase):
@@ -24,6 +25,17 @@ class Workers(OnDatabase):
     async def prune_workers(self) -> None:
         async with self._database.connection() as connection:
             await connection.execute(query("prune_workers"))
+
+    async def get_workers(self, limit: int, running_limit: int) -> list[KnownWorker]:
+        async with self._database.connection() as connection:
+            workers = await connection.fetch(query("get_workers"), self._settings.heartbeat_stale_s, limit)
+            incarnations = [row["incarnation"] for row in workers]
+            rows = await connection.fetch(query("get_running"), incarnations, running_limit)
+        running: dict[UUID, list[RunningCall]] = {}
+        for row in rows:
+            fields = dict(row)
+            running.setdefault(fields.pop("incarnation"), []).append(RunningCall(**fields))
+        return [KnownWorker(**row, running=tuple(running.get(row["incarnation"], ()))) for row in workers]
 
     async def live_incarnations(self) -> set[UUID]:
         async with self._database.connection() as connection:

@@ -150,6 +150,31 @@ WHERE app_name = $5 AND path = $6
 ORDER BY id DESC
 LIMIT $4
 
+-- name: count_calls
+-- Reads every call, once: its callers ask seldom. The sums are over all paths, also those beyond the limit.
+WITH counted AS (
+    SELECT
+        app_name,
+        path,
+        count(*) FILTER (WHERE status IN ('delayed', 'queued')) AS queued,
+        count(*) FILTER (WHERE status = 'running') AS running,
+        count(*) FILTER (WHERE status = 'success') AS succeeded,
+        count(*) FILTER (WHERE status = 'error') AS failed,
+        count(*) FILTER (WHERE status = 'cancelled') AS cancelled
+    FROM calls
+    GROUP BY app_name, path
+)
+SELECT
+    app_name, path, queued, running, succeeded, failed, cancelled,
+    (sum(queued) OVER ())::bigint AS all_queued,
+    (sum(running) OVER ())::bigint AS all_running,
+    (sum(succeeded) OVER ())::bigint AS all_succeeded,
+    (sum(failed) OVER ())::bigint AS all_failed,
+    (sum(cancelled) OVER ())::bigint AS all_cancelled
+FROM counted
+ORDER BY app_name, path
+LIMIT $1
+
 -- name: get_payload
 SELECT payload FROM call_inputs WHERE call_id = $1
 

@@ -145,7 +145,7 @@ JOIN given USING (id)
 ON CONFLICT (call_id) DO NOTHING
 
 -- name: release
--- The token stays, so that older ones remain shut out.
+-- The token stays, so that older ones remain shut out. One whose end was asked for has it here.
 WITH locked AS (
     SELECT calls.id
     FROM calls
@@ -155,7 +155,13 @@ WITH locked AS (
     FOR UPDATE OF calls
 )
 UPDATE calls SET
-    status = CASE WHEN $4::integer > 0 THEN 'delayed' ELSE 'queued' END,
+    status = CASE
+        WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+        WHEN $4::integer > 0 THEN 'delayed'
+        ELSE 'queued'
+    END,
+    reason = CASE WHEN cancel_requested_at IS NULL THEN reason ELSE 'client_request' END,
+    completed_at = CASE WHEN cancel_requested_at IS NULL THEN completed_at ELSE clock_timestamp() END,
     due_at = CASE WHEN $4 > 0 THEN now() + make_interval(secs => $4 / 1000.0) ELSE due_at END,
     attempt = greatest(attempt - CASE WHEN $3 THEN 1 ELSE 0 END, 0),
     incarnation = NULL,
@@ -173,10 +179,12 @@ WITH locked AS (
     FOR UPDATE
 )
 UPDATE calls SET
-    status = 'error',
-    reason = 'killed',
-    detail = 'too_many_attempts',
-    error = 'Given up: the workers that took it were lost too often',
+    status = CASE WHEN cancel_requested_at IS NULL THEN 'error' ELSE 'cancelled' END,
+    reason = CASE WHEN cancel_requested_at IS NULL THEN 'killed' ELSE 'client_request' END,
+    detail = CASE WHEN cancel_requested_at IS NULL THEN 'too_many_attempts' ELSE '' END,
+    error = CASE
+        WHEN cancel_requested_at IS NULL THEN 'Given up: the workers that took it were lost too often' ELSE ''
+    END,
     completed_at = clock_timestamp()
 FROM locked
 WHERE calls.id = locked.id

@@ -29,6 +29,33 @@ WITH stale AS (
 )
 DELETE FROM workers USING stale WHERE workers.incarnation = stale.incarnation
 
+-- name: get_workers
+-- Live ones first, and of both kinds the youngest.
+SELECT
+    incarnation, host, slots, memory_mb, started_at, heartbeat_at,
+    heartbeat_at > now() - make_interval(secs => $1) AS is_live
+FROM workers
+ORDER BY is_live DESC, started_at DESC, incarnation
+LIMIT $2
+
+-- name: get_running
+-- App by app, because an index leads to what runs in one: past all that waits, and all that has ended.
+SELECT incarnation, id, app_name, path, attempt, claimed_at, started_at
+FROM (
+    SELECT running.*, row_number() OVER (PARTITION BY incarnation ORDER BY claimed_at, id) AS number
+    FROM apps
+    CROSS JOIN LATERAL (
+        SELECT id, incarnation, app_name, path, attempt, claimed_at, started_at
+        FROM calls
+        WHERE calls.app_name = apps.name AND status = 'running'
+        ORDER BY id
+        OFFSET 0
+    ) AS running
+    WHERE incarnation = ANY ($1::uuid[])
+) AS numbered
+WHERE number <= $2
+ORDER BY incarnation, number
+
 -- name: live_incarnations
 SELECT incarnation FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)
 

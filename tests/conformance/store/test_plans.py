@@ -27,6 +27,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
         ("get_calls_by_path", (*PAGE, "app", "/hello"), "calls_by_path"),
         ("unfinished", (3, 0, None, 20.0, 1000), "calls_unfinished"),
         ("prune_idempotency_keys", (86400.0, 100), "idempotency_keys_by_age"),
+        ("get_dead", ("", UUID(int=2**128 - 1), 30), "calls_dead"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -74,6 +75,24 @@ async def test_what_looks_at_unfinished_calls_reads_no_others(
     assert index in indexes
     assert indexes <= {index, "calls_pkey", None}
     assert not [node for node in scanned if "Seq" in node["Node Type"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("settle_cancelled", (20.0, 500)), ("get_running", ([UUID(int=1)], 100))]
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_what_runs_is_found_without_reading_what_waits_or_has_ended(
+    store: PostgresStore, name: str, arguments: tuple[Any, ...], mode: str
+) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        for setting in ("enable_seqscan", "enable_bitmapscan"):
+            await connection.execute(f"SET LOCAL {setting} = off")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query(name)}", *arguments)
+    scanned = [node for node in nodes(json.loads(text)[0]["Plan"]) if "Index Cond" in node]
+    by_index = {node["Index Name"]: node["Index Cond"] for node in scanned}
+    assert set(by_index) <= {"calls_by_status", "calls_pkey", "workers_pkey"}
+    assert "app_name = apps.name" in by_index["calls_by_status"]
 
 
 async def test_calls_are_claimed_by_their_ids(store: PostgresStore) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import io
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from uuid import UUID
 
 import aiohttp
 from aiohttp import web
@@ -137,6 +139,13 @@ class ServedApi:
         outcome = replace(an_outcome(result, log, well=well), **fields)
         settlement = Settlement(id=claimed.call.id, token=claimed.token, outcome=outcome)
         assert await self.store.settle([settlement]) == {claimed.call.id}
+
+    async def settle(self, claimed: Sequence[Claimed]) -> set[UUID]:
+        """End these well."""
+        outcome = an_outcome(b"", b"", well=True)
+        return await self.store.settle(
+            [Settlement(id=one.call.id, token=one.token, outcome=outcome) for one in claimed]
+        )
 
     async def finish_all(self) -> None:
         """Run and ack everything that is ready."""

@@ -2,13 +2,14 @@ import inspect
 
 from common.store.base import Datastore, LogStore
 from common.store.postgres import PostgresStore
+from common.store.steering import Steering
 
 STORE: type[Datastore] = PostgresStore  # for the type checker: every method, with the contract's types
 LOG_STORE: type[LogStore] = PostgresStore
 
 
 def test_every_method_has_the_parameters_of_the_contract() -> None:
-    methods = {**vars(LogStore), **vars(Datastore)}
+    methods = {**vars(LogStore), **vars(Steering), **vars(Datastore)}
     for name, method in methods.items():
         if inspect.isfunction(method) and not name.startswith("_"):
             built = getattr(PostgresStore, name)

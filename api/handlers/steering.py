@@ -1,0 +1,42 @@
+"""/v1/apps/{app}/calls/{call}: end a call, or run it again.
+
+A cancel is first the store's and then the queue's, which tells the worker at once. Without the queue it is as good:
+whoever takes the call finds it in the store, and whoever runs it asks there, too.
+"""
+
+from contextlib import suppress
+
+from aiohttp import web
+
+from api.keys import METRICS, QUEUE, RETRIES, STORE
+from api.parameters import app_name_of, call_id_of
+from api.schemas import call_json, json_response
+from common.errors import CallIsFinalError, QueueUnavailableError
+from common.models import CallStatus
+
+
+async def cancel_call(request: web.Request) -> web.Response:
+    """End it: at once if it waits, as soon as its worker has done so if it runs. Again is as good as once."""
+    app_name, call_id, store = app_name_of(request), call_id_of(request), request.app[STORE]
+    try:
+        call = await store.cancel(app_name, call_id)
+    except CallIsFinalError:
+        call = await store.get_call(app_name, call_id)
+        if call.status is not CallStatus.CANCELLED:
+            raise
+    else:
+        if call.status is CallStatus.CANCELLED:
+            request.app[METRICS].finished.labels(call.status, call.reason, "").inc()
+    with suppress(QueueUnavailableError):
+        await request.app[QUEUE].cancel([call_id])
+    message = "Call cancelled" if call.status is CallStatus.CANCELLED else "Cancellation requested"
+    return json_response({"message": message, "call": call_json(call)})
+
+
+async def retry_call(request: web.Request) -> web.Response:
+    """Make a new call of one that ended; it names the old one as its parent."""
+    app_name, call_id = app_name_of(request), call_id_of(request)
+    new_id = await request.app[RETRIES].retry(app_name, call_id)
+    response = json_response({"call_id": new_id, "parent_id": call_id}, status=202)
+    response.headers["Location"] = f"/v1/apps/{app_name}/calls/{new_id}"
+    return response

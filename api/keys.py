@@ -4,10 +4,13 @@ from aiohttp import web
 
 from api.admission import Admission
 from api.bodies import BodyBudget
+from api.cors import Cors
 from api.invocation import Submitter
+from api.rate_limit import RateLimit
 from api.recorder import Recorder
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
+from api.tokens import TokenCache
 from common.queue.base import MessageQueue
 from common.settings import Settings
 from common.store.base import Datastore
@@ -23,3 +26,6 @@ ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")
 SUBMITTER: web.AppKey[Submitter] = web.AppKey("submitter")
 RECORDER: web.AppKey[Recorder] = web.AppKey("recorder")
 SYNC: web.AppKey[SyncCalls] = web.AppKey("sync")
+CORS: web.AppKey[Cors] = web.AppKey("cors")
+TOKENS: web.AppKey[TokenCache] = web.AppKey("tokens")
+RATE_LIMIT: web.AppKey[RateLimit] = web.AppKey("rate_limit")

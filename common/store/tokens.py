@@ -38,7 +38,8 @@ class Tokens(OnDatabase):
             if count["total"] >= MAX_TOKENS:
                 raise TooManyTokensError(f"{TooManyTokensError.default_message} (the limit is {MAX_TOKENS})")
             columns = token.id, token.name, token.scope, token.app_name, token.hash, token.created_at
-            return _token(await connection.fetchrow(query("insert_token"), *columns))
+            (row,) = await connection.fetch(query("insert_token"), *columns)
+        return _token(row)
 
     async def remove_token(self, token_id: UUID) -> None:
         async with self._database.transaction() as connection:
@@ -58,7 +59,8 @@ async def _keep_app(connection: Connection, app_name: str | None) -> None:
 
 async def _locked_count(connection: Connection) -> Record:
     await connection.execute(query("lock_tokens"))
-    return await connection.fetchrow(query("count_tokens"))
+    (count,) = await connection.fetch(query("count_tokens"))
+    return count
 
 
 def _token(row: Record) -> Token:

@@ -12,7 +12,7 @@ from api.middlewares import APIError, error_response
 
 # Of a request's head. aiohttp's defaults, by name.
 LINE_MAX_BYTES = 8190  # its first line
-HEADER_MAX_BYTES = 8190  # each header, name and value
+HEADER_MAX_BYTES = 8190  # each header's name, and its value
 HEADERS_MAX = 128
 _TOO_MANY = "Too many headers"  # how aiohttp's message for that begins: it has no class of its own
 
@@ -67,7 +67,7 @@ class Runner(web.AppRunner):
 def refusal_of(error: HttpProcessingError) -> APIError:
     """431 for a head that is too long, 400 for what is no HTTP."""
     if isinstance(error, LineTooLong):
-        limit = f"{LINE_MAX_BYTES} bytes for the first line, {HEADER_MAX_BYTES} for each header"
+        limit = f"{LINE_MAX_BYTES} bytes for the first line, {HEADER_MAX_BYTES} for a header's value"
         return APIError(431, f"Request head too large: the limit is {limit}", code="head_too_large")
     if error.message.startswith(_TOO_MANY):
         return APIError(431, f"Too many headers: the limit is {HEADERS_MAX}", code="head_too_large")

@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -72,9 +73,11 @@ class TokenCache:
             self._load = self._start_load()
         return self._exist
 
-    def changed(self) -> None:
-        """Forget what was read: a token was just made or revoked."""
+    async def reread(self) -> None:
+        """Forget what was read, and read again: a token was just made or revoked. Nobody is let in before that."""
         self._known, self._load, self._fresh_until_s = None, None, 0.0
+        with suppress(StoreUnavailableError):
+            await self.get()
 
     async def aclose(self) -> None:
         """Cancel the loads under way."""

@@ -58,7 +58,7 @@ async def delete_app(request: web.Request) -> web.Response:
     name = app_name_of(request)
     unfinished = await request.app[STORE].remove_app(name)
     request.app[ROUTES].forget(name)
-    request.app[TOKENS].changed()
+    await request.app[TOKENS].reread()
     # Without it what waits would be found to be gone when its turn comes, and what runs would run to its end.
     with suppress(QueueUnavailableError):
         await request.app[QUEUE].cancel(unfinished)

@@ -26,7 +26,7 @@ async def create_token(request: web.Request) -> web.Response:
     # Whoever was let in without a token was let in because there was none: by now there may be one.
     is_first = request.get(TOKEN) is None
     kept = await request.app[STORE].insert_token(token, only_as_first=is_first)
-    request.app[TOKENS].changed()
+    await request.app[TOKENS].reread()
     response = json_response({"token": secret, **token_json(kept)})
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -38,7 +38,7 @@ async def revoke_token(request: web.Request) -> web.Response:
     if token_id is None:
         raise TokenNotFoundError
     await request.app[STORE].remove_token(token_id)
-    request.app[TOKENS].changed()
+    await request.app[TOKENS].reread()
     return json_response({"message": "Token revoked"})
 
 

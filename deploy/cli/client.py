@@ -156,7 +156,7 @@ class Client:
             cause = str(error) or type(error).__name__
             raise ClientError(f"{method} {self._url}{path}: the api did not answer ({cause})") from error
         if response.status != expected:
-            text = answer[:500].decode(errors="replace")
+            text = answer[:500].decode(errors="replace").strip()
             hint = " (set MILLRACE_TOKEN to a token that is valid)" if response.status == 401 else ""
             raise ClientError(
                 f"{method} {path}: the api answered {response.status} {text}{hint}", status=response.status

@@ -104,9 +104,11 @@ def _secret_of(request: web.Request) -> str | None:
 
 
 def _check_rate(request: web.Request, token: Token | None) -> None:
+    limit = request.app[RATE_LIMIT]
+    if not limit.is_on:
+        return
     client = f"token {token.id}" if token else f"address {client_address(request.remote or '')}"
-    retry_after_s = request.app[RATE_LIMIT].take(client)
-    if retry_after_s:
+    if retry_after_s := limit.take(client):
         raise RateLimitedError(retry_after_s)
 
 

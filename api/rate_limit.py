@@ -18,9 +18,13 @@ class RateLimit:
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}  # what is left, and when that was
 
+    @property
+    def is_on(self) -> bool:
+        return self._per_s > 0
+
     def take(self, client: str) -> float:
         """Let one request of *client* through: 0, or the seconds until one would be. A refused one costs nothing."""
-        if not self._per_s:
+        if not self.is_on:
             return 0.0
         now_s = self._clock()
         left, at_s = self._buckets.pop(client, (float(self._burst), now_s))

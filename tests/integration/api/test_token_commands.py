@@ -6,11 +6,16 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from deploy.cli.client import Client, ClientError
+from deploy.cli.keeper import Keeper
+from deploy.cli.service import Service
+from deploy.cli.terminal import Terminal
+from deploy.cli.up import _demonstrate
 from tests.integration.api.served import ServedApi
 
 SECRET = re.compile(r"mr_[A-Za-z0-9_-]{43}")
@@ -134,6 +139,24 @@ async def test_a_client_tells_a_refusal_by_its_status(api: ServedApi) -> None:
         with pytest.raises(ClientError) as caught:
             await client.get_depth()
     assert caught.value.status == 401
+
+
+async def test_the_demo_is_left_out_where_it_may_not_ask(
+    api: ServedApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await api.create_route("mine")
+    api.secret = await api.create_token()
+    worker = Service("worker", host="127.0.0.1", port=1, environ={}, logs=tmp_path, stop_s=1)
+    for secret in ("", await api.create_token("app", "mine")):
+        async with (
+            asyncio.TaskGroup() as tasks,
+            Client(f"http://127.0.0.1:{api.port}", secret) as client,
+        ):
+            keeper = Keeper(tasks, Terminal())
+            assert not await _demonstrate(client, worker, keeper, Terminal(), once=False)
+            assert "the demo is left out" in capsys.readouterr().out
+            with pytest.raises(ClientError):
+                await _demonstrate(client, worker, keeper, Terminal(), once=True)
 
 
 async def tokens(api: ServedApi, secret: str) -> list[dict[str, str]]:

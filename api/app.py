@@ -9,18 +9,22 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from api.access import access
 from api.admission import Admission
 from api.bodies import BodyBudget
 from api.call_counts import CallCounter
+from api.cors import Cors
 from api.dead_letters import DeadLetters
-from api.guard import guard, require_loopback
+from api.guard import require_loopback
 from api.invocation import Submitter
 from api.keys import (
     ADMISSION,
     BODIES,
+    CORS,
     COUNTER,
     METRICS,
     QUEUE,
+    RATE_LIMIT,
     RECORDER,
     RETRIES,
     ROUTES,
@@ -28,18 +32,22 @@ from api.keys import (
     STORE,
     SUBMITTER,
     SYNC,
+    TOKENS,
 )
 from api.maintenance import Maintenance
 from api.middlewares import answer_errors, finish
 from api.oversized import Oversized
+from api.protocol import Runner
 from api.protocol_log import ProtocolLog
 from api.pusher import Pusher
+from api.rate_limit import RateLimit
 from api.reconciler import Reconciler
 from api.recorder import Recorder
 from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
-from api.urls import add_urls
+from api.tokens import TokenCache
+from api.urls import ENDPOINTS, add_urls
 from common.errors import SettingsError, UnavailableError
 from common.queue.redis import RedisQueue
 from common.settings import Settings
@@ -59,14 +67,19 @@ _log = get_logger("app")
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The application; its parts open with it. Raises SettingsError for an address that is not loopback."""
-    require_loopback(settings)
-    app = web.Application(middlewares=[finish, answer_errors, guard], client_max_size=0)
+    """The application; its parts open with it, and raise SettingsError for an address that needs tokens without any."""
+    cors = Cors(settings.cors_origins)
+    middlewares = [finish, answer_errors, cors.answer_preflight, access]
+    app = web.Application(middlewares=middlewares, client_max_size=0)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[BODIES] = BodyBudget()
-    add_urls(app.router)
-    app.cleanup_ctx.extend([_store, _queue, _routes, _submitter, _counter, _sync, _maintenance])
+    app[CORS] = cors
+    app[RATE_LIMIT] = RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst)
+    app[ENDPOINTS] = add_urls(app.router)
+    if cors.is_on:
+        app.on_response_prepare.append(cors.add_headers)
+    app.cleanup_ctx.extend([_store, _tokens, _queue, _routes, _submitter, _counter, _sync, _maintenance])
     app.on_shutdown.append(_drain)
     return app
 
@@ -76,7 +89,7 @@ def create_runner(app: web.Application) -> web.AppRunner:
 
     A handler runs to its end when its client goes away: it is short and bounded, and half a change helps nobody.
     """
-    return web.AppRunner(
+    return Runner(
         app,
         logger=ProtocolLog(),
         access_log=None,
@@ -133,6 +146,17 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         yield
     finally:
         await store.aclose()
+
+
+async def _tokens(app: web.Application) -> AsyncIterator[None]:
+    tokens = app[TOKENS] = TokenCache(app[STORE])
+    try:
+        known = await _patiently("Postgres", tokens.get)
+        if not known.exist:
+            require_loopback(app[SETTINGS].host)
+        yield
+    finally:
+        await tokens.aclose()
 
 
 async def _queue(app: web.Application) -> AsyncIterator[None]:

@@ -1,17 +1,17 @@
 """Who may ask while there are no tokens: programs of this machine, and pages that this server itself served.
 
 A web page of another origin could otherwise drive the api through its reader's browser: by a plain form or image
-(refused by Origin and Sec-Fetch-Site) or by a host name that it re-points at 127.0.0.1 (refused by Host).
+(refused by Origin and Sec-Fetch-Site) or by a host name that it re-points at 127.0.0.1 (refused by Host). The client's
+address is looked at too: an api that listens to others stays closed to them when its last token is revoked.
 """
 
 import ipaddress
 import re
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from common.errors import ForeignHostError, ForeignOriginError, PathMalformedError, SettingsError
-from common.settings import Settings
+from api.cors import Cors
+from common.errors import ForeignClientError, ForeignHostError, ForeignOriginError, SettingsError
 
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LOCAL = r"(?:localhost|127\.0\.0\.1|\[::1\])"
@@ -20,29 +20,32 @@ _ORIGIN = re.compile(rf"(?P<scheme>https?)://{_LOCAL}(?::(?P<port>[0-9]{{1,5}}))
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 
 
-def require_loopback(settings: Settings) -> None:
+def require_loopback(host: str) -> None:
     """Raise SettingsError for an address that other machines can reach: without tokens anybody could do anything."""
-    try:
-        is_loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if host != "localhost" and not is_loopback(host):
         raise SettingsError(
-            "MILLRACE_HOST: only loopback addresses are served for now", field="MILLRACE_HOST"
+            "MILLRACE_HOST: other machines can reach this address, and there is no token yet. Create one first:"
+            " `millrace tokens create NAME --scope admin --database URL` with the value of MILLRACE_DATABASE_URL,"
+            " or without --database while the api runs on 127.0.0.1",
+            field="MILLRACE_HOST",
         )
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Raise ForeignHostError, ForeignOriginError or, for a target that is no UTF-8, PathMalformedError."""
-    port = _check_host(request)
-    _check_origin(request, port)
+def is_loopback(address: str) -> bool:
+    """Whether *address* can only be this machine's; False for what is no IP address."""
     try:
-        request.raw_path.encode()
-        request.path.encode()
-    except UnicodeEncodeError as error:
-        raise PathMalformedError from error
-    return await handler(request)
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    # A socket that takes both kinds shows a client of IPv4 as one of IPv6.
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+
+
+def check_local(request: web.Request, cors: Cors) -> None:
+    """Raise ForeignClientError, ForeignHostError or ForeignOriginError; origins that *cors* names are not foreign."""
+    if not is_loopback(request.remote or ""):
+        raise ForeignClientError
+    _check_origin(request, _check_host(request), cors)
 
 
 def _check_host(request: web.Request) -> str | None:
@@ -54,11 +57,14 @@ def _check_host(request: web.Request) -> str | None:
     return match["port"]
 
 
-def _check_origin(request: web.Request, port: str | None) -> None:
+def _check_origin(request: web.Request, port: str | None, cors: Cors) -> None:
+    origins = request.headers.getall("Origin", [])
+    if origins and all(cors.names(origin) for origin in origins):
+        return
     # "same-site" is refused too: to a browser, every other port of this machine is the same site.
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         raise ForeignOriginError(field="Sec-Fetch-Site")
-    for origin in request.headers.getall("Origin", []):
+    for origin in origins:
         match = _ORIGIN.fullmatch(origin)
         default = _DEFAULT_PORT[match["scheme"].lower()] if match else None
         if match is None or (match["port"] or default) != (port or default):

@@ -5,11 +5,14 @@ from aiohttp import web
 from api.admission import Admission
 from api.bodies import BodyBudget
 from api.call_counts import CallCounter
+from api.cors import Cors
 from api.invocation import Submitter
+from api.rate_limit import RateLimit
 from api.recorder import Recorder
 from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
+from api.tokens import TokenCache
 from common.queue.base import MessageQueue
 from common.settings import Settings
 from common.store.base import Datastore
@@ -27,3 +30,6 @@ RECORDER: web.AppKey[Recorder] = web.AppKey("recorder")
 RETRIES: web.AppKey[Retries] = web.AppKey("retries")
 COUNTER: web.AppKey[CallCounter] = web.AppKey("counter")
 SYNC: web.AppKey[SyncCalls] = web.AppKey("sync")
+CORS: web.AppKey[Cors] = web.AppKey("cors")
+TOKENS: web.AppKey[TokenCache] = web.AppKey("tokens")
+RATE_LIMIT: web.AppKey[RateLimit] = web.AppKey("rate_limit")

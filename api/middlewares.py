@@ -1,9 +1,10 @@
 """Around every handler: a request id, sound response headers, and errors turned into the uniform Error body.
 
 Holds the only map from error slugs to HTTP status codes: domain errors know nothing of HTTP. An error that is not ours
-shows nothing of itself (500, internal server error). Who may ask at all is decided in guard.py.
+shows nothing of itself (500, internal server error). Who may ask at all is decided in access.py.
 """
 
+import math
 import re
 import time
 from uuid import uuid4
@@ -20,6 +21,7 @@ from common.errors import (
     MillraceError,
     NotFoundError,
     PathNotFoundError,
+    RateLimitedError,
     UnavailableError,
 )
 from common.models import Error, ErrorBody
@@ -35,10 +37,14 @@ STATUS_BY_SLUG = {
     "body_not_text": 415,
     "body_too_large": 413,
     "call_timeout": 504,
+    "forbidden": 403,
+    "foreign_client": 403,
     "foreign_host": 403,
     "foreign_origin": 403,
     "idempotency_key_reused": 422,
     "not_acceptable": 406,
+    "rate_limited": 429,
+    "unauthorized": 401,
 }
 RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
 RETRY_AFTER_DEFAULT_S = 5
@@ -48,20 +54,29 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class APIError(Exception):
-    """An error that carries the status code of its answer. ``code`` is a stable slug, ``field`` names the bad field."""
+    """An error that carries the status code of its answer. ``code`` is a stable slug, ``field`` names the bad field.
 
-    def __init__(self, status: int, message: str, *, code: str = "", field: str = "") -> None:
+    ``retry_after_s``: when asking again may help; None where that is not known.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, code: str = "", field: str = "", retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.field = field
+        if retry_after_s is None and status == 503:
+            retry_after_s = RETRY_AFTER_S.get(code, RETRY_AFTER_DEFAULT_S)
+        self.retry_after_s = retry_after_s
 
 
 def new_api_error(status: int, error: Exception) -> APIError:
     """*error* as the answer with *status*, with its text as message and, if it is one of ours, its slug and field."""
     if isinstance(error, MillraceError):
-        return APIError(status, error.message, code=error.slug, field=error.field)
+        after_s = max(1, math.ceil(error.retry_after_s)) if isinstance(error, RateLimitedError) else None
+        return APIError(status, error.message, code=error.slug, field=error.field, retry_after_s=after_s)
     return APIError(status, str(error))
 
 
@@ -81,10 +96,12 @@ def error_body(error: APIError) -> ErrorBody:
 
 
 def error_response(error: APIError) -> web.Response:
-    """The uniform Error body, with Retry-After where asking later may help."""
+    """The uniform Error body, with Retry-After where asking later may help, and word of what a token has to be."""
     response = json_response(Error(error=error_body(error)), status=error.status)
-    if error.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S.get(error.code, RETRY_AFTER_DEFAULT_S))
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

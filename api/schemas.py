@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
-from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, CallStats, RetryPolicy, Route
+from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, CallStats, RetryPolicy, Route, Token
 
 JSON = "application/json; charset=utf-8"
 JSON_MAX_BYTES = 1024 * 1024
@@ -54,6 +54,14 @@ class RouteFields(Struct, frozen=True, kw_only=True):
     max_age: Int32 | None = None
 
 
+class TokenFields(Struct, frozen=True, kw_only=True):
+    """What a new token's body says."""
+
+    name: str | None = None
+    scope: str | None = None
+    app: str | None = None
+
+
 Fields = TypeVar("Fields", bound=Struct)
 
 
@@ -90,6 +98,12 @@ def decode_route(body: bytes, app_name: str) -> Route:
         retry=fields.retry,
         max_age=fields.max_age,
     )
+
+
+def decode_token(body: bytes) -> TokenFields:
+    """The members of ``{"name": …, "scope": …, "app": …}``. Raises InvalidJSONError."""
+    members = named(read_json(body, ""), set(TokenFields.__struct_fields__), "")
+    return converted(members, TokenFields)
 
 
 def read_json(body: bytes, name: str) -> object:
@@ -216,6 +230,17 @@ def call_json(call: Call) -> dict[str, Any]:
         cold=call.cold,
         **_times(call, "created_at", "due_at", "claimed_at", "started_at", "completed_at"),
         stats=_stats_json(call.stats) or None,
+    )
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """A token as shown: never its hash."""
+    return _given(
+        id=token.id,
+        name=token.name,
+        scope=token.scope,
+        app=token.app_name,
+        **_times(token, "created_at"),
     )
 
 

@@ -20,6 +20,7 @@ from api.handlers import (
     routes,
     steering,
     submissions,
+    tokens,
 )
 
 APP = "/v1/apps/{app:[^/]+}"
@@ -27,10 +28,14 @@ APP = "/v1/apps/{app:[^/]+}"
 IN_APP = "/v1/apps/{app:[^/]*}"
 ROUTE = IN_APP + "/routes/{route:.*}"
 CALL = IN_APP + "/calls/{call:[^/]+}"
+TOKENS = "/v1/tokens"
 
 
 class Access(Enum):
-    """Who may ask: anybody, who may call the app's functions, who may change the app, or who runs the system."""
+    """Who may ask: anybody, who may call the app's functions, who may change the app, or who runs the system.
+
+    The app is the one that the path names; access.py refuses tokens of an app where it names none.
+    """
 
     OPEN = "open"
     INVOKE = "invoke"
@@ -57,7 +62,7 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint("GET", "/version", health.version, Access.OPEN, "The version of the api"),
     _endpoint("GET", "/healthz", health.healthz, Access.OPEN, "Whether the process answers"),
     _endpoint("GET", "/readyz", health.readyz, Access.OPEN, "Whether Postgres and Redis answer"),
-    _endpoint("GET", "/metrics", health.metrics, Access.OPEN, "Metrics in Prometheus's text format"),
+    _endpoint("GET", "/metrics", health.metrics, Access.ADMIN, "Metrics in Prometheus's text format"),
     _endpoint("GET", "/v1/apps", apps.list_apps, Access.APP, "List apps"),
     _endpoint("POST", "/v1/apps", apps.create_app, Access.ADMIN, "Create an app"),
     _endpoint("GET", APP, apps.get_app, Access.APP, "Show an app"),
@@ -95,12 +100,18 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint(
         "GET", "/stats", overview.get_stats, Access.ADMIN, "How many calls there are, of each path and in all"
     ),
+    _endpoint("GET", TOKENS, tokens.list_tokens, Access.ADMIN, "List tokens, without their secrets"),
+    _endpoint("POST", TOKENS, tokens.create_token, Access.ADMIN, "Create a token; its secret is shown once"),
+    _endpoint("DELETE", TOKENS + "/{token:[^/]+}", tokens.revoke_token, Access.ADMIN, "Revoke a token"),
     _endpoint("*", "/r/{app:[^/]+}", invoke.invoke, Access.INVOKE, "Call an app's root route"),
     _endpoint("*", "/r/{app:[^/]*}/{route:.*}", invoke.invoke, Access.INVOKE, "Call a route"),
 )
 
 
-def add_urls(router: web.UrlDispatcher) -> None:
-    """Make *router* serve the table."""
-    for endpoint in URLS:
-        router.add_route(endpoint.method, endpoint.path, endpoint.handler)
+# What a request asks for, by aiohttp's name for it.
+ENDPOINTS: web.AppKey[dict[web.AbstractRoute, Endpoint]] = web.AppKey("endpoints")
+
+
+def add_urls(router: web.UrlDispatcher) -> dict[web.AbstractRoute, Endpoint]:
+    """Make *router* serve the table; the endpoint behind each of its routes."""
+    return {router.add_route(endpoint.method, endpoint.path, endpoint.handler): endpoint for endpoint in URLS}

@@ -426,6 +426,59 @@ class ForeignOriginError(InvalidError):
     default_message = "Requests of other origins are refused"
 
 
+class ForeignClientError(InvalidError):
+    slug = "foreign_client"
+    default_message = "Only this machine is served without tokens"
+
+
+class UnauthorizedError(InvalidError):
+    slug = "unauthorized"
+    default_message = "A valid token is needed"
+
+
+class ForbiddenError(InvalidError):
+    slug = "forbidden"
+    default_message = "The token may not do this"
+
+
+class RateLimitedError(UnavailableError):
+    """``retry_after_s``: when the next request is let through, if none comes before."""
+
+    slug = "rate_limited"
+    default_message = "Too many requests"
+
+    def __init__(self, retry_after_s: float = 0.0) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class InvalidTokenError(InvalidError):
+    slug = "token_invalid"
+    default_message = "Invalid token"
+
+
+class TokenNotFoundError(NotFoundError):
+    slug = "token_not_found"
+    default_message = "Token not found"
+
+
+class FirstTokenError(ConflictError):
+    slug = "first_token_not_admin"
+    default_message = "The first token must be of scope admin: else nobody could create another one"
+
+
+class LastAdminTokenError(ConflictError):
+    slug = "last_admin_token"
+    default_message = (
+        "The last token of scope admin is revoked last: revoke the others first, or create another"
+    )
+
+
+class TooManyTokensError(ConflictError):
+    slug = "too_many_tokens"
+    default_message = "There are as many tokens as there may be: revoke one first"
+
+
 class NotAcceptableError(InvalidError):
     slug = "not_acceptable"
     default_message = "unable to respond within acceptable response content types"

@@ -24,6 +24,10 @@ Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Directory = Annotated[str, Meta(pattern="^/")]
 OptionalDirectory = Annotated[str, Meta(pattern="^(/|$)")]
 KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Rate = Annotated[float, Meta(ge=0, le=1e6)]
+_ORIGIN = r"https?://[A-Za-z0-9.\[\]:_-]+"
+Origins = Annotated[str, Meta(pattern=rf"^(\*|{_ORIGIN}( *, *{_ORIGIN})*)?\Z")]
+Secret = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{0,512}\Z")]
 
 
 def default_data_dir() -> str:
@@ -45,6 +49,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # the api
     host: str = "127.0.0.1"
     port: Port = 8080
+    serve: Literal["all", "v1", "r"] = "all"  # what of it: /v1 only, /r only, or both
+    cors_origins: Origins = ""  # pages that may ask from a browser, comma separated, or *
+    rate_limit_per_s: Rate = 0  # requests per token, or per client address without one; 0: no limit
+    rate_limit_burst: Positive = 50  # how many at once, after a rest
     body_max_bytes: Positive = 10 * 1024 * 1024
     queue_max_calls: Positive = 1_000_000
     reconcile_interval_s: Seconds = 10
@@ -82,6 +90,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_max_bytes: Positive = 1024 * 1024
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
+
+    # the command line: the token that it shows to the api
+    token: Secret = ""
 
     # what the processes say
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -5,17 +5,22 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from api.keys import BODIES, QUEUE, ROUTES, STORE
+from api.keys import BODIES, QUEUE, ROUTES, STORE, TOKENS
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of
 from api.schemas import JSON_MAX_BYTES, app_json, decode_app, json_response
+from api.tokens import TOKEN
 from common.errors import AppsNameImmutableError, QueueUnavailableError
 from common.models import App, AppFilter
 from common.models.app import validate_config
 
 
 async def list_apps(request: web.Request) -> web.Response:
+    """A page of the apps; with a token of one app only that."""
     per_page = per_page_of(request)
-    apps = await request.app[STORE].get_apps(AppFilter(per_page=per_page, cursor=key_cursor_of(request)))
+    token = request.get(TOKEN)
+    own = token.app_name if token else None
+    wanted = AppFilter(name=own or "", per_page=per_page, cursor=key_cursor_of(request))
+    apps = await request.app[STORE].get_apps(wanted)
     cursor = key_cursor(apps[-1].name, len(apps), per_page) if apps else ""
     return json_response(
         {
@@ -53,6 +58,7 @@ async def delete_app(request: web.Request) -> web.Response:
     name = app_name_of(request)
     unfinished = await request.app[STORE].remove_app(name)
     request.app[ROUTES].forget(name)
+    await request.app[TOKENS].reread()
     # Without it what waits would be found to be gone when its turn comes, and what runs would run to its end.
     with suppress(QueueUnavailableError):
         await request.app[QUEUE].cancel(unfinished)

@@ -55,6 +55,7 @@ from common.models.route import (
 )
 from common.models.stats import CallStat, CallStats
 from common.models.sync import SyncReply, decode_call, decode_reply, encode_call, encode_reply
+from common.models.token import MAX_TOKENS, Scope, Token, hash_secret, new_secret
 
 __all__ = [
     "BODY_BASE64",
@@ -73,6 +74,7 @@ __all__ = [
     "MAX_IDLE_TIMEOUT",
     "MAX_PRIORITY",
     "MAX_SYNC_TIMEOUT",
+    "MAX_TOKENS",
     "ROUTE_MAX_MEMORY",
     "TRANSITIONS",
     "TYPE_ASYNC",
@@ -101,8 +103,10 @@ __all__ = [
     "RouteFilter",
     "RouteRevision",
     "RouteWrapper",
+    "Scope",
     "SyncReply",
     "SyncTicket",
+    "Token",
     "check_reason",
     "check_transition",
     "clean_path",
@@ -110,8 +114,10 @@ __all__ = [
     "decode_reply",
     "encode_call",
     "encode_reply",
+    "hash_secret",
     "merge_config",
     "new_id",
+    "new_secret",
     "normalize_path",
     "parse_id",
     "parse_image",

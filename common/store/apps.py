@@ -63,6 +63,7 @@ class Apps(OnDatabase):
         async with self._database.transaction() as connection:
             if await connection.fetchrow(query("remove_app"), name) is None:
                 raise AppsNotFoundError
+            await connection.execute(query("remove_tokens_of_app"), name)
             rows = await connection.fetch(query("lock_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
             await connection.execute(query("remove_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
         return [row["id"] for row in rows]

@@ -25,6 +25,7 @@ from common.models import (
     Route,
     RouteFilter,
     RouteRevision,
+    Token,
 )
 from common.store.steering import Steering
 
@@ -107,7 +108,27 @@ class LogStore(Protocol):
         ...
 
 
-class Datastore(LogStore, Steering, Protocol):
+class TokenStore(Protocol):
+    """Who may ask."""
+
+    async def get_tokens(self) -> list[Token]:
+        """All tokens, the oldest first; never more than MAX_TOKENS."""
+        ...
+
+    async def insert_token(self, token: Token, *, only_as_first: bool = False) -> Token:
+        """Keep the token. *only_as_first*: raise UnauthorizedError if there is one already.
+
+        Raises AppsNotFoundError if its app is not there, FirstTokenError if it is the first and not an admin's,
+        TooManyTokensError. Its app can't be removed before the token is kept, nor any other token change meanwhile.
+        """
+        ...
+
+    async def remove_token(self, token_id: UUID) -> None:
+        """Forget the token. Raises TokenNotFoundError, LastAdminTokenError while others remain that are no admin's."""
+        ...
+
+
+class Datastore(LogStore, TokenStore, Steering, Protocol):
     """Apps, routes and calls. Empty arguments raise the DatastoreEmpty… errors, app before route path."""
 
     async def get_app(self, app_name: str) -> App:
@@ -130,7 +151,7 @@ class Datastore(LogStore, Steering, Protocol):
         ...
 
     async def remove_app(self, app_name: str) -> list[UUID]:
-        """Remove the app with its routes, its calls, their results, logs and keys, in one transaction.
+        """Remove the app with its routes, tokens, calls, and their results, logs and keys, in one transaction.
 
         Returns the calls that had not ended: the queue has still to forget them. A run under way can't be recorded.
         Raises DatastoreEmptyAppNameError, AppsNotFoundError.

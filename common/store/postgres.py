@@ -15,10 +15,11 @@ from common.store.queues import Queues
 from common.store.retries import Retries
 from common.store.routes import Routes
 from common.store.runs import Runs
+from common.store.tokens import Tokens
 from common.store.workers import Workers
 
 
-class PostgresStore(Apps, Routes, Calls, Cancels, Retries, Runs, Logs, Workers, Queues):
+class PostgresStore(Apps, Routes, Calls, Cancels, Retries, Runs, Logs, Workers, Queues, Tokens):
     """The record of everything. Made by `open`, given back by `aclose`; safe to use from many tasks."""
 
     @classmethod

@@ -27,6 +27,12 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self.requests_refused = Counter(
+            "millrace_requests_refused",
+            "Requests refused for who asked, from where, or how often",
+            ["code"],
+            registry=self.registry,
+        )
         self.sync_answered = Counter(
             "millrace_sync_calls_answered",
             "Sync calls that were queued, by the status code of their answer",

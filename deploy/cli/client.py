@@ -3,6 +3,7 @@
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -15,10 +16,14 @@ T = TypeVar("T")
 
 
 class ClientError(FatalError):
-    """The api refused a request, did not answer, or answered what was not expected."""
+    """The api refused a request, did not answer, or answered what was not expected. ``status``: 0 without an answer."""
 
     slug = "client_failed"
     default_message = "The api did not answer as expected"
+
+    def __init__(self, message: str = "", *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Sample(msgspec.Struct):
@@ -57,11 +62,17 @@ class _Depth(msgspec.Struct):
 
 
 class Client:
-    """A client of the api at *url*; every request is bounded by ANSWER_S. Methods raise ClientError."""
+    """A client of the api at *url*, with *token* if there is one; every request is bounded by ANSWER_S.
 
-    def __init__(self, url: str) -> None:
+    Methods raise ClientError.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            self._session = aiohttp.ClientSession(base_url=url, timeout=aiohttp.ClientTimeout(total=ANSWER_S))
+            self._session = aiohttp.ClientSession(
+                base_url=url, headers=headers, timeout=aiohttp.ClientTimeout(total=ANSWER_S)
+            )
         except ValueError as error:
             raise ClientError(f"{url!r} is no address of an api: {error}") from error
         self._url = url
@@ -119,6 +130,18 @@ class Client:
         """Pause or resume the queue (*action*); return its depth then, as the api's JSON."""
         return await self._ask("POST", f"/v1/queue/{action}", 200)
 
+    async def create_token(self, body: bytes) -> bytes:
+        """Create the token that *body* asks for; the api's JSON, with its secret."""
+        return await self._ask("POST", "/v1/tokens", 200, body)
+
+    async def get_tokens(self) -> bytes:
+        """Return all tokens without their secrets, as the api's JSON."""
+        return await self._ask("GET", "/v1/tokens", 200)
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revoke the token of this id."""
+        await self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}", 200)
+
     async def _get_text(self, path: str) -> str:
         body = await self._ask("GET", path, 200, headers={"Accept": "text/plain, */*"})
         return body.decode(errors="replace")
@@ -133,8 +156,11 @@ class Client:
             cause = str(error) or type(error).__name__
             raise ClientError(f"{method} {self._url}{path}: the api did not answer ({cause})") from error
         if response.status != expected:
-            text = answer[:500].decode(errors="replace")
-            raise ClientError(f"{method} {path}: the api answered {response.status} {text}")
+            text = answer[:500].decode(errors="replace").strip()
+            hint = " (set MILLRACE_TOKEN to a token that is valid)" if response.status == 401 else ""
+            raise ClientError(
+                f"{method} {path}: the api answered {response.status} {text}{hint}", status=response.status
+            )
         return answer
 
 

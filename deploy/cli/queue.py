@@ -50,12 +50,14 @@ class Head(msgspec.Struct):
     calls: list[HeadCall]
 
 
-async def show_queue(url: str, terminal: Terminal, action: QueueAction | None, *, as_json: bool) -> None:
+async def show_queue(
+    url: str, terminal: Terminal, action: QueueAction | None, *, as_json: bool, token: str = ""
+) -> None:
     """Do *action* to the queue that the api at *url* serves and print its depth, or its head if that is asked for.
 
-    As a table, or as the api's own JSON. Raises ClientError.
+    As a table, or as the api's own JSON. Asks with *token* if there is one. Raises ClientError.
     """
-    async with Client(url) as client:
+    async with Client(url, token) as client:
         match action:
             case QueueAction.HEAD:
                 answer = await client.get_head()

@@ -9,7 +9,7 @@ from signal import SIGHUP, SIGINT, SIGTERM
 
 from common.errors import FatalError
 from common.settings import Settings
-from deploy.cli.client import Client
+from deploy.cli.client import Client, ClientError
 from deploy.cli.demo import run_demo
 from deploy.cli.demo_hot import run_hot_demo
 from deploy.cli.keeper import Keeper
@@ -23,6 +23,8 @@ from deploy.local.directories import lock, make_own_directory, make_service_dire
 API_STOP_S = 15.0
 # The children write to files, and what a person must see is picked from there: in one format, at once.
 LOGGING = {"MILLRACE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+FOR_US_ALONE = ("MILLRACE_TOKEN",)
+TOKEN_NEEDED = (401, 403)
 WORKER_STOP_MARGIN_S = 60.0  # its supervisor kills an overdue child, and then cleans up after it
 
 
@@ -55,12 +57,14 @@ async def up(
     data = Path(settings.data_dir)
     terminal.title("Starting Millrace")
     async with _data_directory(data) as logs, _keeper(terminal) as keeper:
-        environ = {**environ, **await _start_servers(keeper, settings, data), **LOGGING}
+        passed = {name: value for name, value in environ.items() if name not in FOR_US_ALONE}
+        environ = {**passed, **await _start_servers(keeper, settings, data), **LOGGING}
         api = _api(settings, environ, logs)
         await keeper.start(api, api.url, warnings_of_ours)
         if demo:
             one_slot = _worker(settings, {**environ, "MILLRACE_WORKER_SLOTS": "1"}, logs)
-            demo = await _demonstrate(api, one_slot, keeper, terminal, once=once)
+            async with Client(api.url, settings.token) as client:
+                demo = await _demonstrate(client, one_slot, keeper, terminal, once=once)
             if once:
                 return
         worker = _worker(settings, environ, logs)
@@ -125,20 +129,25 @@ async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict
 
 
 async def _demonstrate(
-    api: Service, worker: Service, keeper: Keeper, terminal: Terminal, *, once: bool
+    client: Client, worker: Service, keeper: Keeper, terminal: Terminal, *, once: bool
 ) -> bool:
     """Run the demo; but when calls wait from before, only with *once*: their owner wants them run, not a demo.
 
-    Returns whether it ran."""
-    async with Client(api.url) as client:
+    Nor without a token where one is needed. Returns whether it ran."""
+    try:
         waiting = await client.count_waiting()
-        if waiting and not once:
-            terminal.note(f"  {waiting} calls wait from before: the demo is left out")
-            return False
-        if waiting:
-            terminal.note(f"  {waiting} calls wait from before: they run too, and take their time")
-        await run_demo(client, keeper, worker, terminal)
-        await run_hot_demo(client, terminal)
+    except ClientError as error:
+        if once or error.status not in TOKEN_NEEDED:
+            raise
+        terminal.note("  there are tokens, and MILLRACE_TOKEN is no admin's: the demo is left out")
+        return False
+    if waiting and not once:
+        terminal.note(f"  {waiting} calls wait from before: the demo is left out")
+        return False
+    if waiting:
+        terminal.note(f"  {waiting} calls wait from before: they run too, and take their time")
+    await run_demo(client, keeper, worker, terminal)
+    await run_hot_demo(client, terminal)
     if not once:
         terminal.title("Starting the worker with all its slots")
         await keeper.stop(worker)

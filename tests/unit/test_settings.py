@@ -30,6 +30,16 @@ def test_values_are_parsed_to_their_types() -> None:
         ("MILLRACE_NETWORK", "host"),
         ("MILLRACE_QUEUE_NAME", "{a}"),
         ("MILLRACE_LOG_LEVEL", "loud"),
+        ("MILLRACE_SERVE", "v2"),
+        ("MILLRACE_RATE_LIMIT_PER_S", "-1"),
+        ("MILLRACE_RATE_LIMIT_PER_S", "nan"),
+        ("MILLRACE_RATE_LIMIT_BURST", "0"),
+        ("MILLRACE_CORS_ORIGINS", "app.example"),
+        ("MILLRACE_CORS_ORIGINS", "https://app.example/"),
+        ("MILLRACE_CORS_ORIGINS", "https://a.example,*"),
+        ("MILLRACE_CORS_ORIGINS", "https://a.example\n"),
+        ("MILLRACE_TOKEN", "mr_x\n"),
+        ("MILLRACE_TOKEN", "mr x"),
     ],
 )
 def test_a_misspelt_or_bad_variable_is_named(name: str, value: str) -> None:
@@ -48,6 +58,19 @@ def test_a_wrong_choice_is_told_the_right_ones() -> None:
 def test_a_wrong_value_is_told_what_it_should_be_and_no_internals() -> None:
     with pytest.raises(SettingsError, match=r"^MILLRACE_PORT: Expected `int`, got `str`$"):
         load_settings({"MILLRACE_PORT": "http"})
+
+
+@pytest.mark.parametrize(
+    "origins", ["", "*", "https://a.example", "http://localhost:3000, https://[::1]:8443,https://b.example"]
+)
+def test_origins_are_a_list_or_a_star(origins: str) -> None:
+    assert load_settings({"MILLRACE_CORS_ORIGINS": origins}).cors_origins == origins
+
+
+def test_a_bad_token_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"MILLRACE_TOKEN": "mr_secret\n"})
+    assert "secret" not in caught.value.message
 
 
 def test_api_and_worker_need_both_servers() -> None:

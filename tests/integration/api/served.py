@@ -50,6 +50,7 @@ class ServedApi:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.secret = ""  # what requests show that bring no word of their own
         self.app = create_app(settings)
         self._runner = create_runner(self.app)
 
@@ -84,6 +85,9 @@ class ServedApi:
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request; *path* goes out as it is written."""
         options.setdefault("allow_redirects", False)
+        if self.secret:
+            shown = {"Authorization": f"Bearer {self.secret}"}
+            options["headers"] = {**shown, **options.get("headers", {})}
         if isinstance(options.get("data"), bytes):
             options["data"] = io.BytesIO(options["data"])
         url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
@@ -96,13 +100,13 @@ class ServedApi:
     async def post(self, path: str, body: object) -> Answer:
         return await self.ask("POST", path, json=body)
 
-    async def raw(self, request: bytes) -> tuple[int, bytes]:
-        """Send these very bytes; return the answer's status and head."""
+    async def raw(self, request: bytes, *, with_body: bool = False) -> tuple[int, bytes]:
+        """Send these very bytes; return the answer's status and head, or all until the connection is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             async with asyncio.timeout(10):
                 writer.write(request)
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = await (reader.read() if with_body else reader.readuntil(b"\r\n\r\n"))
         finally:
             writer.close()
         return int(head.split()[1]), head
@@ -113,6 +117,13 @@ class ServedApi:
         answer = await self.post(f"/v1/apps/{app}/routes", {"route": route})
         assert answer.status == 200, answer.body
         return f"/r/{app}{route['path']}"
+
+    async def create_token(self, scope: str = "admin", app: str = "") -> str:
+        """Create a token; its secret is returned."""
+        answer = await self.post("/v1/tokens", {"name": f"{scope} {app}".strip(), "scope": scope, "app": app})
+        assert answer.status == 200, answer.body
+        secret: str = answer.json["token"]
+        return secret
 
     async def submit(self, path: str, payload: bytes = b"", **headers: str) -> str:
         """Submit a call, *headers* with ``_`` for ``-``; its id is returned."""

@@ -44,7 +44,11 @@ def status_of(slug: str) -> int:
         (409, "route_path_immutable"),
         (503, "server_busy queue_full store_unavailable queue_unavailable"),
         (504, "call_timeout"),
-        (403, "foreign_host foreign_origin"),
+        (401, "unauthorized"),
+        (403, "foreign_host foreign_origin foreign_client forbidden"),
+        (404, "token_not_found"),
+        (409, "first_token_not_admin last_admin_token too_many_tokens"),
+        (429, "rate_limited"),
         (406, "not_acceptable"),
         (413, "body_too_large"),
         (415, "body_not_text"),
@@ -70,10 +74,18 @@ def test_what_concerns_only_the_process_is_an_internal_error_and_says_nothing(
 def test_asking_later_is_suggested_where_it_may_help() -> None:
     for one in CLASSES:
         response = error_response(api_error_of(one()))
-        assert ("Retry-After" in response.headers) == (response.status == 503)
-        assert (
-            response.status == 503 or not issubclass(one, UnavailableError) or response.status in {501, 504}
-        )
+        assert ("Retry-After" in response.headers) == (response.status in {429, 503})
+        assert not issubclass(one, UnavailableError) or response.status in {429, 503, 504}
+
+
+def test_a_limited_client_is_told_when_to_come_again_in_whole_seconds() -> None:
+    for retry_after_s, told in ((0.01, "1"), (1.0, "1"), (2.1, "3")):
+        response = error_response(api_error_of(errors.RateLimitedError(retry_after_s)))
+        assert (response.status, response.headers["Retry-After"]) == (429, told)
+
+
+def test_whoever_has_no_token_is_told_what_kind_it_is() -> None:
+    assert error_response(api_error_of(errors.UnauthorizedError())).headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_an_error_of_ours_keeps_slug_and_field() -> None:

@@ -1,6 +1,6 @@
 import inspect
 
-from common.store.base import Datastore, LogStore
+from common.store.base import Datastore, LogStore, TokenStore
 from common.store.postgres import PostgresStore
 from common.store.steering import Steering
 
@@ -9,7 +9,7 @@ LOG_STORE: type[LogStore] = PostgresStore
 
 
 def test_every_method_has_the_parameters_of_the_contract() -> None:
-    methods = {**vars(LogStore), **vars(Steering), **vars(Datastore)}
+    methods = {**vars(LogStore), **vars(TokenStore), **vars(Steering), **vars(Datastore)}
     for name, method in methods.items():
         if inspect.isfunction(method) and not name.startswith("_"):
             built = getattr(PostgresStore, name)

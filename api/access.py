@@ -1,0 +1,136 @@
+"""Who may ask: before every handler, the token of a request against what the URL table demands.
+
+Without any token, guard.py's rules for this machine hold instead. What is not known to be allowed is refused, and a
+refusal never depends on what exists. Knows nothing of what handlers do with what is let through.
+"""
+
+import ipaddress
+import re
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from api.guard import check_local
+from api.handlers import apps, invoke
+from api.keys import CORS, METRICS, RATE_LIMIT, ROUTES, SETTINGS, TOKENS
+from api.parameters import app_name_of, route_path_of
+from api.tokens import TOKEN
+from api.urls import ENDPOINTS, Access, Endpoint
+from common.errors import (
+    APINotSupportedError,
+    ForbiddenError,
+    InvokeNotSupportedError,
+    MillraceError,
+    PathMalformedError,
+    RateLimitedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from common.models import Scope, Token
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
+_NOT_SERVED = {"v1": APINotSupportedError, "r": InvokeNotSupportedError}
+_SHOW_ONLY_OWN = frozenset({apps.list_apps})  # of no app by their path: they look at the token themselves
+_IPV6_CLIENT_BITS = 64  # what one customer is given: single addresses are theirs to make up
+
+
+@web.middleware
+async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raise what check_local raises, PathMalformedError for a target that is no UTF-8, InvokeNotSupportedError,
+
+    APINotSupportedError, UnauthorizedError, ForbiddenError, RateLimitedError or StoreUnavailableError.
+    """
+    try:
+        _check_path(request)
+        await _check(request)
+    except MillraceError as error:
+        request.app[METRICS].requests_refused.labels(error.slug).inc()
+        raise
+    return await handler(request)
+
+
+def may(token: Token, endpoint: Endpoint, app_name: str | None) -> bool:
+    """Whether the token is good for this endpoint. *app_name*: as the path has it, None if it names no app."""
+    if token.scope is Scope.ADMIN:
+        return True
+    if endpoint.access is Access.ADMIN or (endpoint.access is Access.APP and token.scope is Scope.INVOKE):
+        return False
+    if app_name is None:
+        return endpoint.handler in _SHOW_ONLY_OWN
+    return app_name == token.app_name
+
+
+async def _check(request: web.Request) -> None:
+    app = request.app
+    endpoint = app[ENDPOINTS].get(request.match_info.route)
+    if endpoint is None or endpoint.access is Access.OPEN:  # also unknown paths: what there is, is no secret
+        if not app[TOKENS].exist():
+            check_local(request, app[CORS])
+        _check_served(request)
+        return
+    tokens = await app[TOKENS].get()
+    if not tokens.exist:
+        check_local(request, app[CORS])
+    _check_served(request)
+    secret = _secret_of(request)
+    token = tokens.find(secret) if secret else None
+    _check_rate(request, token)
+    request[TOKEN] = token
+    if not tokens.exist or (token and may(token, endpoint, request.match_info.get("app"))):
+        return
+    if not await _is_public(request, endpoint):
+        raise ForbiddenError if token else UnauthorizedError
+
+
+def _check_path(request: web.Request) -> None:
+    try:
+        request.raw_path.encode()
+        request.path.encode()
+    except UnicodeEncodeError as error:
+        raise PathMalformedError from error
+
+
+def _check_served(request: web.Request) -> None:
+    served = request.app[SETTINGS].serve
+    part = request.path.removeprefix("/").partition("/")[0]
+    if served not in ("all", part) and part in _NOT_SERVED:
+        raise _NOT_SERVED[part]
+
+
+def _secret_of(request: web.Request) -> str | None:
+    given = request.headers.getall("Authorization", [])
+    match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    return match[1] if match else None
+
+
+def _check_rate(request: web.Request, token: Token | None) -> None:
+    limit = request.app[RATE_LIMIT]
+    if not limit.is_on:
+        return
+    client = f"token {token.id}" if token else f"address {client_address(request.remote or '')}"
+    if retry_after_s := limit.take(client):
+        raise RateLimitedError(retry_after_s)
+
+
+def client_address(address: str) -> str:
+    """What stands for one client: its address, of IPv6 the network that it is in."""
+    try:
+        ip = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), _IPV6_CLIENT_BITS), strict=False))
+
+
+async def _is_public(request: web.Request, endpoint: Endpoint) -> bool:
+    """Whether this is a call of a route that anybody may call. Raises UnavailableError if that can't be found out."""
+    if endpoint.handler is not invoke.invoke:
+        return False
+    try:
+        found = await request.app[ROUTES].get(app_name_of(request), route_path_of(request))
+    except UnavailableError:
+        raise
+    except MillraceError:
+        return False
+    return bool(found.route.public)

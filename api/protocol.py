@@ -1,0 +1,74 @@
+"""What is answered before a request exists: bytes that are no HTTP, and heads that are too long, in the uniform shape.
+
+aiohttp refuses those in its protocol, below every middleware, with a text of its own. Here its refusal is translated.
+"""
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from api.middlewares import APIError, error_response
+
+# Of a request's head. aiohttp's defaults, by name.
+LINE_MAX_BYTES = 8190  # its first line
+HEADER_MAX_BYTES = 8190  # each header's name, and its value
+HEADERS_MAX = 128
+_TOO_MANY = "Too many headers"  # how aiohttp's message for that begins: it has no class of its own
+
+
+class Protocol(web.RequestHandler):
+    """aiohttp's, with errors of ours."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never became a request; the connection is closed after it."""
+        refused = super().handle_error(request, status, exc, message)  # it writes the log line
+        if not isinstance(exc, HttpProcessingError):
+            return refused
+        response = error_response(refusal_of(exc))
+        response.headers["Server"] = "millrace"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.force_close()
+        return response
+
+
+class ProtocolServer(web.Server):
+    """Makes a Protocol of ours for each connection."""
+
+    def __call__(self) -> web.RequestHandler:
+        return Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Serves an application through a ProtocolServer."""
+
+    def __init__(self, app: web.Application, **options: Any) -> None:
+        super().__init__(
+            app,
+            max_line_size=LINE_MAX_BYTES,
+            max_field_size=HEADER_MAX_BYTES,
+            max_headers=HEADERS_MAX,
+            **options,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return ProtocolServer(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+
+
+def refusal_of(error: HttpProcessingError) -> APIError:
+    """431 for a head that is too long, 400 for what is no HTTP."""
+    if isinstance(error, LineTooLong):
+        limit = f"{LINE_MAX_BYTES} bytes for the first line, {HEADER_MAX_BYTES} for a header's value"
+        return APIError(431, f"Request head too large: the limit is {limit}", code="head_too_large")
+    if error.message.startswith(_TOO_MANY):
+        return APIError(431, f"Too many headers: the limit is {HEADERS_MAX}", code="head_too_large")
+    return APIError(400, "Malformed HTTP request", code="http_malformed")

@@ -1,0 +1,96 @@
+"""Limits of how often and how long: each with an error of its own, in the uniform shape."""
+
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from api.protocol import HEADER_MAX_BYTES, HEADERS_MAX, LINE_MAX_BYTES
+from common.settings import Settings
+from tests.integration.api.served import ServedApi
+
+START = b"GET /version HTTP/1.1\r\nHost: localhost\r\n"
+
+
+async def test_a_client_without_a_token_is_limited_by_its_address(settings: Settings) -> None:
+    async with ServedApi(replace(settings, rate_limit_per_s=0.01, rate_limit_burst=3)) as api:
+        answers = [await api.get("/v1/apps") for _ in range(5)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+        limited = answers[-1]
+        assert limited.json["error"] == {"message": "Too many requests", "code": "rate_limited"}
+        assert 90 <= int(limited.headers["Retry-After"]) <= 100
+        for path in ("/", "/version", "/healthz", "/readyz"):
+            assert (await api.get(path)).status == 200
+        assert (await api.ask("POST", "/r/app/x")).status == 429
+        assert await api.rows("calls") == 0
+
+
+async def test_each_token_has_a_limit_of_its_own(settings: Settings) -> None:
+    async with ServedApi(replace(settings, rate_limit_per_s=0.01, rate_limit_burst=4)) as api:
+        first = await api.create_token()
+        api.secret = first
+        second = await api.create_token()
+        statuses = {}
+        for name, secret in (("first", first), ("second", second), ("nobody", "")):
+            api.secret = secret
+            statuses[name] = [(await api.get("/v1/queue")).status for _ in range(5)]
+        assert statuses == {
+            "first": [200, 200, 200, 429, 429],  # one of its four created the second token
+            "second": [200, 200, 200, 200, 429],
+            "nobody": [401, 401, 401, 429, 429],  # and one of theirs the first
+        }
+
+
+async def test_refusals_by_the_limit_are_counted(settings: Settings) -> None:
+    async with ServedApi(replace(settings, rate_limit_per_s=1000, rate_limit_burst=1)) as api:
+        while (await api.get("/v1/apps")).status != 429:
+            pass
+
+        async def scrape() -> str:
+            while (answer := await api.get("/metrics")).status == 429:
+                pass
+            return answer.body.decode()
+
+        assert 'millrace_requests_refused_total{code="rate_limited"}' in await scrape()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"x" * LINE_MAX_BYTES + b" HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /?" + b"x" * 50_000 + b" HTTP/1.1\r\nHost: localhost\r\n",
+        START + b"X-Long: " + b"x" * (HEADER_MAX_BYTES + 1) + b"\r\n",
+        START + b"X" * (HEADER_MAX_BYTES + 1) + b": x\r\n",
+        START + b"X-Long: " + b"x" * 50_000 + b"\r\n",
+        START + b"".join(b"X-%d: x\r\n" % number for number in range(HEADERS_MAX)),
+        START + b"Authorization: Bearer " + b"x" * HEADER_MAX_BYTES + b"\r\n",
+    ],
+    ids="line longer-line value name longer-value headers token".split(),
+)
+async def test_a_head_that_is_too_long_is_431(api: ServedApi, head: bytes) -> None:
+    status, answer = await api.raw(head + b"\r\n", with_body=True)
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    error = json.loads(body)["error"]
+    assert (status, error["code"]) == (431, "head_too_large")
+    assert error["message"].startswith(("Request head too large: the limit is", "Too many headers"))
+    for header in (b"Content-Type: application/json; charset=utf-8", b"Server: millrace"):
+        assert header in headers
+    assert (await api.get("/version")).status == 200
+
+
+async def test_a_head_within_the_limits_is_served(api: ServedApi) -> None:
+    heads = (
+        b"GET /version?" + b"x" * (LINE_MAX_BYTES - 100) + b" HTTP/1.1\r\nHost: localhost\r\n",
+        START + b"X-Long: " + b"x" * (HEADER_MAX_BYTES - 100) + b"\r\n",
+        START + b"".join(b"X-%d: x\r\n" % number for number in range(HEADERS_MAX - 10)),
+    )
+    for head in heads:
+        assert (await api.raw(head + b"Connection: close\r\n\r\n"))[0] == 200
+
+
+async def test_what_is_no_http_is_told_so_in_json(api: ServedApi) -> None:
+    for junk in (b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", START + b"no colon\r\n\r\n"):
+        status, answer = await api.raw(junk, with_body=True)
+        body = answer.partition(b"\r\n\r\n")[2]
+        assert status == 400
+        assert json.loads(body) == {"error": {"message": "Malformed HTTP request", "code": "http_malformed"}}

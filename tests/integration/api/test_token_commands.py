@@ -1,0 +1,165 @@
+"""`millrace tokens`, by way of an api and directly in a database; and that the other commands send the token."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from deploy.cli.client import Client, ClientError
+from deploy.cli.keeper import Keeper
+from deploy.cli.service import Service
+from deploy.cli.terminal import Terminal
+from deploy.cli.up import _demonstrate
+from tests.integration.api.served import ServedApi
+
+SECRET = re.compile(r"mr_[A-Za-z0-9_-]{43}")
+
+
+class Result(NamedTuple):
+    exit_code: int | None
+    output: str
+
+
+async def run(*arguments: str, **environ: object) -> Result:
+    """The command as a process of its own, with these variables of ours alone."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
+    variables |= {f"MILLRACE_{name.upper()}": str(value) for name, value in environ.items()}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from deploy.cli import main; main()", *arguments),
+        stdout=PIPE,
+        stderr=STDOUT,
+        env=variables,
+    )
+    async with asyncio.timeout(30):
+        output, _ = await process.communicate()
+    return Result(process.returncode, output.decode())
+
+
+async def test_tokens_are_created_listed_and_revoked_over_http(api: ServedApi) -> None:
+    await api.create_route("mine")
+    created = await run("tokens", "create", "ops", "--scope", "admin", port=api.port)
+    assert created.exit_code == 0
+    secret = created.output.strip()
+    assert SECRET.fullmatch(secret)
+    refused = await run("tokens", "list", port=api.port)
+    assert refused.exit_code == 1
+    assert "401" in refused.output
+    assert "MILLRACE_TOKEN" in refused.output
+    other = await run(
+        "tokens", "create", "shop", "--scope", "invoke", "--app", "mine", port=api.port, token=secret
+    )
+    assert SECRET.fullmatch(other.output.strip())
+    listed = await run("tokens", "list", port=api.port, token=secret)
+    header, *rows = listed.output.splitlines()
+    assert header.split()[:4] == ["token", "name", "scope", "app"]
+    assert [row.split()[1:4] for row in rows] == [["ops", "admin", "-"], ["shop", "invoke", "mine"]]
+    assert not SECRET.search(listed.output)
+    shown = json.loads((await run("tokens", "list", "--json", port=api.port, token=secret)).output)
+    assert [(token["name"], token.get("app")) for token in shown["tokens"]] == [
+        ("ops", None),
+        ("shop", "mine"),
+    ]
+    token_id = rows[1].split()[0]
+    assert (await run("tokens", "revoke", token_id, port=api.port, token=secret)).exit_code == 0
+    assert [token["id"] for token in await tokens(api, secret)] == [rows[0].split()[0]]
+    again = await run("tokens", "revoke", token_id, port=api.port, token=secret)
+    assert (again.exit_code, "Token not found" in again.output) == (1, True)
+
+
+async def test_the_first_token_is_created_in_the_database(
+    empty_database_url: str,
+) -> None:
+    database = ("--database", empty_database_url)  # not migrated: no api has run yet
+    refused = await run("tokens", "create", "x", "--scope", "app", "--app", "none", *database)
+    assert (refused.exit_code, "App not found" in refused.output) == (1, True)
+    created = await run("tokens", "create", "ops", "--scope", "admin", *database)
+    assert created.exit_code == 0, created.output
+    secret = created.output.strip()
+    assert SECRET.fullmatch(secret)
+    listed = await run("tokens", "list", *database)
+    assert "ops" in listed.output
+    assert secret not in listed.output
+    revoked = await run("tokens", "revoke", listed.output.splitlines()[1].split()[0], *database)
+    assert revoked.exit_code == 0
+    assert len((await run("tokens", "list", *database)).output.splitlines()) == 1
+
+
+async def test_a_token_of_the_database_is_good_for_an_api(api: ServedApi) -> None:
+    created = await run(
+        "tokens", "create", "ops", "--scope", "admin", "--database", api.settings.database_url
+    )
+    async with ServedApi(api.settings) as other:
+        assert (await other.get("/v1/apps")).status == 401
+        assert [token["name"] for token in await tokens(other, created.output.strip())] == ["ops"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("create", "x", "--scope", "admin", "--app", "a"), "scope admin is for no app"),
+        (("create", "x", "--scope", "app"), "needs an app"),
+        (("create", "", "--scope", "admin"), "name has 1 to 100"),
+        (("create", "x", "--scope", "invoke", "--app", "none"), "App not found"),
+        (("revoke", "nonsense"), "oken"),
+    ],
+)
+async def test_what_is_refused_is_one_line_either_way(
+    api: ServedApi, arguments: tuple[str, ...], said: str
+) -> None:
+    for way in (("--url", f"http://127.0.0.1:{api.port}"), ("--database", api.settings.database_url)):
+        result = await run("tokens", *arguments, *way)
+        assert result.exit_code == 1
+        (line,) = result.output.splitlines()
+        assert said in line
+
+
+@pytest.mark.parametrize("database", ["nonsense", "postgresql://127.0.0.1:1/none"])
+async def test_a_database_that_can_not_be_had_is_one_line(database: str) -> None:
+    result = await run("tokens", "list", "--database", database)
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+
+
+async def test_the_other_commands_send_the_token(api: ServedApi) -> None:
+    secret = await api.create_token()
+    assert (await run("queue", port=api.port)).exit_code == 1
+    for action in ((), ("pause",), ("resume",), ("head",)):
+        assert (await run("queue", *action, port=api.port, token=secret)).exit_code == 0
+
+
+async def test_a_client_tells_a_refusal_by_its_status(api: ServedApi) -> None:
+    await api.create_token()
+    async with Client(f"http://127.0.0.1:{api.port}") as client:
+        with pytest.raises(ClientError) as caught:
+            await client.get_depth()
+    assert caught.value.status == 401
+
+
+async def test_the_demo_is_left_out_where_it_may_not_ask(
+    api: ServedApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await api.create_route("mine")
+    api.secret = await api.create_token()
+    worker = Service("worker", host="127.0.0.1", port=1, environ={}, logs=tmp_path, stop_s=1)
+    for secret in ("", await api.create_token("app", "mine")):
+        async with (
+            asyncio.TaskGroup() as tasks,
+            Client(f"http://127.0.0.1:{api.port}", secret) as client,
+        ):
+            keeper = Keeper(tasks, Terminal())
+            assert not await _demonstrate(client, worker, keeper, Terminal(), once=False)
+            assert "the demo is left out" in capsys.readouterr().out
+            with pytest.raises(ClientError):
+                await _demonstrate(client, worker, keeper, Terminal(), once=True)
+
+
+async def tokens(api: ServedApi, secret: str) -> list[dict[str, str]]:
+    listed = await api.get("/v1/tokens", headers={"Authorization": f"Bearer {secret}"})
+    found: list[dict[str, str]] = listed.json["tokens"]
+    return found

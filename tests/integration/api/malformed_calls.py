@@ -1,6 +1,6 @@
 """Malformed reading, calling, and asking in somebody else's name, one a line. test_malformed.py sends them.
 
-Calls that are submitted as JSON have their own table, in test_submissions.py.
+Calls that are submitted as JSON have their own table, in test_submissions.py, and choices of dead ones in test_dead.py.
 """
 
 from tests.integration.api.malformed import ARABIC_ONE, Bad
@@ -52,6 +52,8 @@ READING = [
         Bad(f"limit {value!r}", f"GET /v1/queue/head?limit={value}", b"", 400, "limit_invalid", "limit")
         for value in ("", "0", "501", "-1", "ten", "1e2", "9" * 30)
     ),
+    Bad("a cursor that is no id", "GET /v1/dead?cursor=x", b"", 400, "cursor_invalid", "cursor"),
+    Bad("an app of dead calls that is not there", "GET /v1/dead?app=x%00", b"", 404, "app_not_found"),
     unknown("a method that apps have not", "PUT /v1/apps"),
     unknown("a method that an app has not", "POST /v1/apps/app"),
     unknown("a method that calls have not", "PUT /v1/apps/app/calls"),

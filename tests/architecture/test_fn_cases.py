@@ -124,6 +124,7 @@ CASES: dict[str, list[str]] = {
         RUNS + "an_async_function_gets_type_and_length_of_its_body",
     ],
     "U-19 FullStack": [RUNS + "an_app_from_its_first_route_to_its_end"],
+    "U-20 RunnerNode, ApiNode": [f"{API}/test_access.py::test_an_api_may_serve_a_part_alone"],
     "U-30 call configuration from a request": [
         f"{API}/test_invoke.py::test_a_worker_gets_the_request_as_it_came",
         f"{UNIT}/test_default_format.py::test_values_of_one_header_are_joined_whatever_its_case",
@@ -163,7 +164,6 @@ CASES: dict[str, list[str]] = {
 LEFT_OUT = {
     "A-21": "CanGetAsyncState takes the first 200 for the end: an unfinished call is shown here",
     "A-25": "CallResponseHeadersMatch is vacuous: its request never leaves the client",
-    "U-20": "RunnerNode, ApiNode: node types are not served",
     "U-21": "HybridEndpoints: workers speak with Redis and Postgres, not with the api",
     "U-22": "Middleware: of Go code in Fn's own process",
 }

@@ -29,6 +29,7 @@ class Fn:
 
     def __init__(self, api: ServedApi) -> None:
         self._api = api
+        self.headers = HEADERS
 
     async def ask(self, method: str, path: str, body: object = None) -> Any:
         """What the client makes of a 200."""
@@ -45,10 +46,10 @@ class Fn:
         return answer.status, answer.json["error"]["message"]
 
     async def _send(self, method: str, path: str, body: object) -> Answer:
-        options: dict[str, Any] = {"headers": HEADERS, "skip_auto_headers": ["Content-Type"]}
+        options: dict[str, Any] = {"headers": self.headers, "skip_auto_headers": ["Content-Type"]}
         if body is not None:
             options |= {"data": json.dumps(body).encode() + b"\n"}
-            options["headers"] = HEADERS | {"Content-Type": "application/json"}
+            options["headers"] = self.headers | {"Content-Type": "application/json"}
         answer = await self._api.ask(method, path, **options)
         assert answer.headers["Content-Type"].partition(";")[0] == "application/json"
         for name, value in re.findall(r'"(\w+_at)":"([^"]*)"', answer.body.decode()):
@@ -59,6 +60,14 @@ class Fn:
 @pytest.fixture
 def fn(api: ServedApi) -> Fn:
     return Fn(api)
+
+
+async def test_fn_token(api: ServedApi, fn: Fn) -> None:
+    await fn.ask("GET", "/v1/apps")  # without any token nobody looks at theirs
+    secret = await api.create_token()
+    assert await fn.refused("GET", "/v1/apps") == (401, "A valid token is needed")
+    fn.headers = HEADERS | {"Authorization": f"Bearer {secret}"}
+    await fn.ask("GET", "/v1/apps")
 
 
 async def test_fn_version(api: ServedApi) -> None:

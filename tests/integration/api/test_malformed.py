@@ -86,7 +86,9 @@ RAW = [
     Raw("a chunk's size below zero", CHUNKED, b"-3\r\nabc\r\n0\r\n\r\n"),
     Raw("a chunk longer than its size", CHUNKED, b"3\r\nabcdef\r\n0\r\n\r\n"),
     Raw("a chunk that ends early", CHUNKED, b"a\r\nabc", status=0),
-    Raw("an expectation that is none", CALL + b"Expect: 200-ok\r\n", status=417, code=""),  # in aiohttp's own words
+    Raw(
+        "an expectation that is none", CALL + b"Expect: 200-ok\r\n", status=417, code=""
+    ),  # in aiohttp's own words
     Raw(
         "two priorities",
         CALL + b"Millrace-Priority: 1\r\n" * 2,

@@ -47,15 +47,13 @@ def call_id_of(request: web.Request, missing: type[MillraceError] = CallNotFound
 
 def per_page_of(request: web.Request) -> int:
     """How many items to list: 30 unless it is a positive integer, at most 100."""
-    text = request.query.get("per_page", "")
-    number = int(text) if _INTEGER.fullmatch(text) else 0
+    number = _int64(request.query.get("per_page", "")) or 0
     return min(number, PER_PAGE_MAX) if number > 0 else PER_PAGE_DEFAULT
 
 
 def limit_of(request: web.Request) -> int:
     """How much of the queue's head to show, 20 by default. Fn has no such path: a bad one is InvalidLimitError."""
-    text = request.query.get("limit", str(LIMIT_DEFAULT))
-    limit = int(text) if _INTEGER.fullmatch(text) else 0
+    limit = _int64(request.query.get("limit", str(LIMIT_DEFAULT))) or 0
     if not 1 <= limit <= LIMIT_MAX:
         raise InvalidLimitError(field="limit")
     return limit
@@ -90,9 +88,15 @@ def time_of(request: web.Request, name: str, invalid: type[MillraceError]) -> da
     text = request.query.get(name, "")
     if not text:
         return None
-    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+    seconds = _int64(text)
+    if seconds is None:
         raise invalid(field=name)
-    seconds = int(text)
     if not _FIRST.timestamp() <= seconds <= _LAST.timestamp():
         return _FIRST if seconds < 0 else _LAST
     return _EPOCH + timedelta(seconds=seconds)
+
+
+def _int64(text: str) -> int | None:
+    """What Go's ParseInt reads of *text*, None for what it does not take."""
+    number = int(text) if _INTEGER.fullmatch(text) else 2**63
+    return number if -(2**63) <= number < 2**63 else None

@@ -24,7 +24,8 @@ _PLACE = re.compile(r" - at `\$\.(\w+)")
 
 Texts = dict[str, str | None]
 Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
-NotNegative = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+UINT64_MAX = 2**64 - 1  # msgspec knows no bound beyond 2**63
 
 
 class AppFields(Struct, frozen=True, kw_only=True):
@@ -78,6 +79,8 @@ def decode_route(body: bytes, app_name: str) -> Route:
     fields = _decode(body, "route", RouteFields)
     if fields is None:
         raise RoutesMissingNewError(field="route")
+    if (fields.memory or 0) > UINT64_MAX:
+        raise InvalidJSONError(field="route.memory")
     return Route(
         app_name=app_name,
         path=fields.path or "",

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 async def test_success_leaves_result_log_stats_and_times(system: System) -> None:
+    """Fn's U-40."""
     await system.start_worker()
     route = await system.create_route("echo to the log >&2; cat; sleep 1.2")
     call_id = await system.submit(route, b"hello")
@@ -30,6 +31,7 @@ async def test_success_leaves_result_log_stats_and_times(system: System) -> None
 
 
 async def test_nonzero_exit_is_a_bad_exit(system: System) -> None:
+    """Fn's U-33."""
     await system.start_worker()
     call_id = await system.submit(await system.create_route("echo why >&2; exit 3"))
     (call,) = await system.finished([call_id])

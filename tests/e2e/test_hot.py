@@ -60,6 +60,7 @@ async def test_a_hot_function_that(
 async def test_an_answer_that_never_ends_is_a_timeout(
     shared_system: System, probe_image: str, wire_format: str
 ) -> None:
+    """Fn's U-17: and the next call of the same route is answered."""
     probe = await Probe.create(shared_system, probe_image, wire_format, timeout=3)
     before = await probe.report()
     answer = await probe.call(b"some body", cut=2)

@@ -125,6 +125,10 @@ class ServedApi:
         secret: str = answer.json["token"]
         return secret
 
+    async def change_route(self, at: str, method: str = "PATCH", **fields: Any) -> Answer:
+        """Change the route of app "app" that the URL names by *at*; with PUT it may be a new one."""
+        return await self.ask(method, f"/v1/apps/app/routes{at}", json={"route": fields})
+
     async def submit(self, path: str, payload: bytes = b"", **headers: str) -> str:
         """Submit a call, *headers* with ``_`` for ``-``; its id is returned."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}

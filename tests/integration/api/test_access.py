@@ -230,6 +230,7 @@ async def test_refusals_are_counted(world: World) -> None:
 
 @pytest.mark.parametrize(("serve", "refused"), [("v1", "/r/"), ("r", "/v1/")])
 async def test_an_api_may_serve_a_part_alone(settings: Settings, serve: str, refused: str) -> None:
+    """Fn's U-20."""
     async with ServedApi(replace(settings, serve=serve)) as api:
         for endpoint in URLS:
             answer = await World(api, {}, {}, {}).ask(NOBODY, endpoint, "a", str(new_id()))

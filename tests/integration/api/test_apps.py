@@ -1,7 +1,4 @@
-"""Apps over HTTP: Fn v1's paths, messages, codes and pages."""
-
-import base64
-from typing import Any
+"""Apps, beyond Fn v1's contract (test_fn_contract_apps.py): what else a deletion does, what else may be sent."""
 
 from msgspec.structs import replace
 
@@ -9,94 +6,9 @@ from common.models import new_id
 from common.queue.base import Extension
 from tests.integration.api.served import ROOMY, ServedApi
 
-INVALID_JSON = "Invalid JSON"
-MISSING = "Missing new application"
-
-REFUSED = [
-    (b"", 400, INVALID_JSON),
-    (b"{}", 400, MISSING),
-    (b"null", 400, MISSING),
-    (b'{"name":"Test"}', 400, MISSING),
-    (b'{"app":null}', 400, MISSING),
-    (b'{"app":{"name":""}}', 400, "Missing app name"),
-    (b'{"app":{"name":"' + b"a" * 31 + b'"}}', 400, "App name must be 30 characters or less"),
-    (b'{"app":{"name":"&&%@!#$#@$"}}', 400, "Invalid app name"),
-    ('{"app":{"name":"äpp"}}'.encode(), 400, "Invalid app name"),
-    (b'{"app":{"name":"taken"}}', 409, "App already exists"),
-]
-REFUSED_CHANGES = [
-    ("app", b"", 400, INVALID_JSON),
-    ("app", b"{}", 400, MISSING),
-    ("app", b'{"app":{"name":"other"}}', 409, "Could not update - name is immutable"),
-    ("none", b'{"app":{"config":{"A":"1"}}}', 404, "App not found"),
-]
-
-
-async def create(api: ServedApi, name: str, **fields: Any) -> dict[str, Any]:
-    answer = await api.post("/v1/apps", {"app": {"name": name, **fields}})
-    assert answer.status == 200, answer.body
-    app: dict[str, Any] = answer.json["app"]
-    return app
-
-
-async def test_a_created_app_is_shown_with_equal_times_in_milliseconds(api: ServedApi) -> None:
-    answer = await api.post("/v1/apps", {"app": {"name": "teste", "config": {"A": "1", "B": ""}}})
-    app = answer.json["app"]
-    assert answer.json == {"message": "App successfully created", "app": app}
-    assert (app["name"], app["config"]) == ("teste", {"A": "1", "B": ""})
-    assert app["created_at"] == app["updated_at"]
-    assert len(app["created_at"]) == len("2018-01-10T12:34:56.789Z")
-    assert app["created_at"].endswith("Z")
-    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
-    assert answer.body.endswith(b"\n")
-    assert (await api.get("/v1/apps/teste")).json == {"message": "Successfully loaded app", "app": app}
-
-
-async def test_a_refused_app_is_answered_as_fn_does(api: ServedApi) -> None:
-    await create(api, "taken")
-    answers = [await api.ask("POST", "/v1/apps", data=body) for body, _, _ in REFUSED]
-    found = [
-        (body, answer.status, answer.message) for (body, _, _), answer in zip(REFUSED, answers, strict=True)
-    ]
-    assert found == REFUSED
-    assert {answer.headers["Content-Type"] for answer in answers} == {"application/json; charset=utf-8"}
-    assert await api.rows("apps") == 1
-
-
-async def test_names_of_thirty_bytes_and_of_any_case_are_legal(api: ServedApi) -> None:
-    for name in ("a" * 30, "Abc-DEF_9", "Z"):
-        assert (await create(api, name))["name"] == name
-
-
-async def test_keys_match_in_any_case_and_unknown_ones_are_ignored(api: ServedApi) -> None:
-    answer = await api.ask(
-        "POST", "/v1/apps", data=b'{"APP":{"Name":"x","colour":1,"created_at":"1"},"y":[]}'
-    )
-    assert answer.status == 200
-    assert answer.json["app"]["name"] == "x"
-
-
-async def test_a_change_merges_config_and_moves_only_the_time_of_the_update(api: ServedApi) -> None:
-    created = await create(api, "app", config={"A": "1", "B": "2"})
-    answer = await api.ask("PATCH", "/v1/apps/app", json={"app": {"config": {"A": "", "C": "3"}}})
-    changed = answer.json["app"]
-    assert answer.json == {"message": "App successfully updated", "app": changed}
-    assert changed["config"] == {"B": "2", "C": "3"}
-    assert changed["created_at"] == created["created_at"]
-    assert changed["updated_at"] != created["updated_at"]
-    again = await api.ask("PATCH", "/v1/apps/app", json={"app": {"config": None}})
-    assert again.json["app"] == changed
-
-
-async def test_a_refused_change_is_answered_as_fn_does(api: ServedApi) -> None:
-    await create(api, "app")
-    for name, body, status, message in REFUSED_CHANGES:
-        answer = await api.ask("PATCH", f"/v1/apps/{name}", data=body)
-        assert (answer.status, answer.message) == (status, message)
-
 
 async def test_a_change_may_repeat_the_name(api: ServedApi) -> None:
-    await create(api, "app")
+    await api.post("/v1/apps", {"app": {"name": "app"}})
     assert (await api.ask("PATCH", "/v1/apps/app", json={"app": {"name": "app"}})).status == 200
 
 
@@ -113,61 +25,3 @@ async def test_the_queue_forgets_the_calls_of_a_deleted_app(api: ServedApi) -> N
     assert (await api.ask("DELETE", "/v1/apps/app")).status == 200
     assert (await api.queue.depth()).calls == 1, waiting
     assert await api.queue.extend([reservation]) == [Extension.CANCEL_REQUESTED]
-
-
-async def test_a_deleted_app_is_gone_with_its_routes(api: ServedApi) -> None:
-    await api.create_route("app")
-    answer = await api.ask("DELETE", "/v1/apps/app")
-    assert (answer.status, answer.json) == (200, {"message": "App deleted"})
-    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/routes"), ("GET", "/calls")):
-        missing = await api.ask(method, f"/v1/apps/app{path}")
-        assert (missing.status, missing.message) == (404, "App not found")
-    assert (await api.ask("POST", "/r/app/hello")).message == "App not found"
-
-
-async def test_apps_are_listed_in_pages_by_name_in_byte_order(api: ServedApi) -> None:
-    assert (await api.get("/v1/apps")).json == {
-        "message": "Successfully listed applications",
-        "next_cursor": "",
-        "apps": [],
-    }
-    for name in ("test", "Test", "Abcdefg"):
-        await create(api, name)
-    names = ["Abcdefg", "Test", "test"]
-
-    async def page(query: str) -> tuple[list[str], str]:
-        answer = (await api.get(f"/v1/apps?{query}")).json
-        return [app["name"] for app in answer["apps"]], answer["next_cursor"]
-
-    assert await page("per_page=") == (names, "")
-    cursor, seen = "", []
-    for _ in names:
-        found, cursor = await page(f"per_page=1&cursor={cursor}")
-        assert base64.urlsafe_b64decode(cursor + "==").decode() == found[0]
-        seen += found
-    assert seen == names
-    assert await page(f"per_page=1&cursor={cursor}") == ([], "")
-    after_second = base64.urlsafe_b64encode(b"Test").decode().rstrip("=")
-    assert await page(f"per_page=100&cursor={after_second}") == (["test"], "")
-
-
-async def test_a_bad_page_size_or_cursor_is_no_error(api: ServedApi) -> None:
-    await create(api, "app")
-    for query in (
-        "per_page=0",
-        "per_page=-1",
-        "per_page=x",
-        "per_page=999",
-        "cursor=!",
-        "cursor=A",
-        "cursor=AA",
-    ):
-        answer = await api.get(f"/v1/apps?{query}")
-        assert (answer.status, len(answer.json["apps"])) == (200, 1), query
-
-
-async def test_a_page_has_at_most_a_hundred_items_and_thirty_by_default(api: ServedApi) -> None:
-    for number in range(101):
-        await create(api, f"app{number:03}")
-    assert len((await api.get("/v1/apps?per_page=1000")).json["apps"]) == 100
-    assert len((await api.get("/v1/apps")).json["apps"]) == 30

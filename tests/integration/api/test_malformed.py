@@ -1,148 +1,182 @@
-"""Malformed requests: each gets the right 4xx and message, in the uniform shape, and nothing is stored."""
+"""Malformed requests, one a line: each gets the right 4xx, in the uniform shape, and nothing is stored of it."""
 
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
 from typing import NamedTuple
+from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
+from common import errors
+from common.settings import Settings
+from tests.conftest import TEMPLATE, _database
+from tests.integration.api.malformed import DEFINITIONS, Bad
+from tests.integration.api.malformed_calls import BODY_MAX_BYTES, REQUESTS
 from tests.integration.api.served import ServedApi
 
-INVALID_JSON = "Invalid JSON"
-DEEP = b"[" * 100_000 + b"]" * 100_000
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BAD = [*DEFINITIONS, *REQUESTS]
+MESSAGES = {one.slug: one.default_message for one in vars(errors).values() if hasattr(one, "slug")}
+TABLES = ("apps", "routes", "calls", "call_inputs", "idempotency_keys", "tokens")
 
 
-class Bad(NamedTuple):
-    method: str
-    path: str
-    body: bytes
-    status: int
-    message: str
+class Raw(NamedTuple):
+    """Bytes that an HTTP client would not send. Without a status there is no answer."""
+
+    name: str
+    head: bytes
+    body: bytes = b""
+    status: int = 400
+    code: str = "http_malformed"
+    field: str = ""
 
 
-def bad_json(body: bytes, path: str = "/v1/apps", method: str = "POST") -> Bad:
-    return Bad(method, path, body, 400, INVALID_JSON)
-
-
-BAD = [
-    bad_json(b""),
-    bad_json(b" "),
-    bad_json(b"{"),
-    bad_json(b"[]"),
-    bad_json(b"1"),
-    bad_json(b'"app"'),
-    bad_json(b'{"app":[]}'),
-    bad_json(b'{"app":"x"}'),
-    bad_json(b'{"app":{"name":1}}'),
-    bad_json(b'{"app":{"name":"x","config":[]}}'),
-    bad_json(b'{"app":{"name":"x","config":{"a":1}}}'),
-    bad_json(b'{"app":{"name":"x"}} trailing'),
-    bad_json(b'{"app":{"name":"x"}}{"app":{"name":"y"}}'),
-    bad_json(b'{"app":{"name":"x"},"app":{"name":"y"}}'),
-    bad_json(b'{"app":{"name":"x"},"APP":{"name":"y"}}'),
-    bad_json(b'{"app":{"name":"x","Name":"y"}}'),
-    bad_json(b'{"app":{"name":"x","config":{"a":"1","a":"2"}}}'),
-    bad_json(b'{"app":{"name":"x","extra":NaN}}'),
-    bad_json(b'{"app":{"name":"x","extra":Infinity}}'),
-    bad_json(b'{"app":{"name":"x","extra":1e999}}'),
-    bad_json(b'{"app":{"name":"x","extra":' + b"9" * 5000 + b"}}"),
-    bad_json(b'{"app":{"name":"x","extra":01}}'),
-    bad_json(b'{"app":{"name":"x","extra":' + DEEP + b"}}"),
-    bad_json(b'{"app":{"name":"\xff"}}'),
-    bad_json(b'{"app":{"name":"x","config":{"a":"\\ud800"}}}'),
-    bad_json(b'\xef\xbb\xbf{"app":{"name":"x"}}'),
-    bad_json('{"app":{"name":"x"}}'.encode("utf-16")),
-    bad_json(b"app=x&name=y"),
-    bad_json(b'{"route":{"path":"/p","image":"i","timeout":1.5}}', "/v1/apps/a/routes"),
-    bad_json(b'{"route":{"path":"/p","image":"i","timeout":1.0}}', "/v1/apps/a/routes"),
-    bad_json(b'{"route":{"path":"/p","image":"i","timeout":true}}', "/v1/apps/a/routes"),
-    bad_json(b'{"route":{"path":"/p","image":"i","memory":-1}}', "/v1/apps/a/routes"),
-    bad_json(b'{"route":{"path":"/p","image":"i","headers":{"a":"b"}}}', "/v1/apps/a/routes"),
-    bad_json(b'{"route":{"path":"/p","image":"i","headers":{"a":[1]}}}', "/v1/apps/a/routes/p", "PUT"),
-    Bad("POST", "/v1/apps", b'{"app":{"name":"x","config":{"":"1"}}}', 400, "Config keys must be non-empty"),
-    Bad(
-        "POST", "/v1/apps", b'{"app":{"name":"x","config":{"a=b":"1"}}}', 400, "Config keys must be non-empty"
+HOST = b"Host: localhost\r\nConnection: close\r\n"
+CALL = b"POST /r/app/later HTTP/1.1\r\n" + HOST
+CHUNKED = CALL + b"Transfer-Encoding: chunked\r\n"
+LIST = b"GET /v1/apps HTTP/1.1\r\n"
+TOO_LONG = (431, "head_too_large")
+RAW = [
+    Raw("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\r\n"),
+    Raw("a word", b"GET\r\n"),
+    Raw("a method in small letters", b"get /v1/apps HTTP/1.1\r\n" + HOST),
+    Raw("a method that HTTP has not", b"BREW / HTTP/1.1\r\n" + HOST),
+    Raw("a version that is none", b"GET /v1/apps HTTP/3.9\r\n" + HOST),
+    Raw("HTTP/2 at once", b"PRI * HTTP/2.0\r\n\r\nSM\r\n"),
+    Raw("lines without carriage returns", b"GET /v1/apps HTTP/1.1\nHost: localhost\n"),
+    Raw("a target without a slash", b"GET v1/apps HTTP/1.1\r\n" + HOST),
+    Raw("a NUL in the target", b"GET /v1/apps\0 HTTP/1.1\r\n" + HOST),
+    Raw("bytes in the target that are no text", b"GET /r/\xff/\xfe HTTP/1.1\r\n" + HOST),
+    Raw("a target of 20 KB", b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n" + HOST, b"", *TOO_LONG),
+    Raw(
+        "a tunnel", b"CONNECT /r/app/later HTTP/1.1\r\n" + HOST, status=403, code="foreign_host", field="Host"
     ),
-    Bad(
-        "POST",
-        "/v1/apps",
-        b'{"app":{"name":"x","config":{"a":"\\u0000"}}}',
+    Raw("everything's options", b"OPTIONS * HTTP/1.1\r\n" + HOST, status=404, code="path_not_found"),
+    Raw("a header of 20 KB", LIST + HOST + b"X: " + b"x" * 20_000 + b"\r\n", b"", *TOO_LONG),
+    Raw("a header's name of 20 KB", LIST + HOST + b"x" * 20_000 + b": x\r\n", b"", *TOO_LONG),
+    Raw("two thousand headers", LIST + HOST + b"X: x\r\n" * 2000, b"", *TOO_LONG),
+    Raw("a NUL in a header", LIST + HOST + b"X: a\0b\r\n"),
+    Raw("a header without a colon", LIST + HOST + b"no colon\r\n"),
+    Raw("a blank before the colon", LIST + HOST + b"X : a\r\n"),
+    Raw("a folded header", LIST + HOST + b" X: a\r\n"),
+    Raw("no host", LIST),
+    Raw("no host, HTTP/1.0", b"GET /v1/apps HTTP/1.0\r\n", status=403, code="foreign_host", field="Host"),
+    Raw("two hosts", LIST + HOST + b"Host: evil.example\r\n"),
+    Raw(
+        "another host in the target",
+        b"GET http://evil.example/ HTTP/1.1\r\n" + HOST,
+        status=403,
+        code="foreign_host",
+        field="Host",
+    ),
+    Raw("a length below zero", CALL + b"Content-Length: -1\r\n"),
+    Raw("a length with a sign", CALL + b"Content-Length: +3\r\n", b"abc"),
+    Raw("a length in words", CALL + b"Content-Length: three\r\n", b"abc"),
+    Raw("a length beyond 64 bits", CALL + b"Content-Length: " + b"9" * 23 + b"\r\n", b"abc"),
+    Raw("two lengths", CALL + b"Content-Length: 1\r\nContent-Length: 2\r\n", b"ab"),
+    Raw("ten terabytes to come", CALL + b"Content-Length: 10000000000000\r\n", b"abc", 413, "body_too_large"),
+    Raw("less than its length", CALL + b"Content-Length: 10\r\n", b"abc", status=0),
+    Raw("a length and chunks", CHUNKED + b"Content-Length: 3\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
+    Raw("another coding than chunks", CALL + b"Transfer-Encoding: gzip\r\n", b"abc"),
+    Raw("a chunk's size that is none", CHUNKED, b"zz\r\nabc"),
+    Raw("a chunk's size below zero", CHUNKED, b"-3\r\nabc\r\n0\r\n\r\n"),
+    Raw("a chunk longer than its size", CHUNKED, b"3\r\nabcdef\r\n0\r\n\r\n"),
+    Raw("a chunk that ends early", CHUNKED, b"a\r\nabc", status=0),
+    Raw(
+        "an expectation that is none", CALL + b"Expect: 200-ok\r\n", status=417, code=""
+    ),  # in aiohttp's own words
+    Raw(
+        "two priorities",
+        CALL + b"Millrace-Priority: 1\r\n" * 2,
+        b"",
         400,
-        "Config keys must be non-empty",
+        "priority_invalid",
+        "Millrace-Priority",
     ),
-    Bad("POST", "/v1/apps", b'{"app":{"name":"a\\u0000"}}', 400, "Invalid app name"),
-    Bad("POST", "/v1/apps", b'{"app":{"name":"../x"}}', 400, "Invalid app name"),
-    Bad("POST", "/v1/apps", b" " * (1024 * 1024 + 1), 413, "Request body too large"),
-    Bad("PUT", "/v1/apps/a/routes/%2541", b'{"route":{"image":"i"}}', 400, "Invalid route path format"),
-    Bad("PUT", "/v1/apps/a/routes/%25zz", b'{"route":{"image":"i"}}', 400, "Path malformed"),
-    Bad("PUT", "/v1/apps/a/routes/%00", b'{"route":{"image":"i"}}', 400, "Path malformed"),
-    Bad("PUT", "/v1/apps/a/routes/%FF", b'{"route":{"image":"i"}}', 400, "Path malformed"),
-    Bad("PUT", "/v1/apps/a/routes/%3Fx", b'{"route":{"image":"i"}}', 400, "Invalid route path format"),
-    Bad(
-        "PUT", "/v1/apps/a/routes/" + "p" * 300, b'{"route":{"image":"i"}}', 400, "Invalid route path format"
-    ),
-    Bad("PUT", "/v1/apps/%24/routes/p", b'{"route":{"image":"i"}}', 400, "Invalid app name"),
-    Bad("GET", "/v1/apps/%00", b"", 404, "App not found"),
-    Bad("GET", "/v1/apps/a%2Fb", b"", 404, "App not found"),
-    Bad("GET", "/v1/apps/%FF", b"", 404, "App not found"),
-    Bad("GET", "/v1/apps/x/calls/%00", b"", 404, "Call not found"),
-    Bad("GET", "/v1/apps/x/calls?path=%00", b"", 404, "App not found"),
-    Bad("GET", "/v1/apps/x/routes?image=%00&cursor=AAAA", b"", 404, "App not found"),
-    Bad("GET", "/r/%00/%00", b"", 404, "App not found"),
-    Bad("PUT", "/v1/apps", b"", 404, "Path not found: /v1/apps"),
-    Bad("POST", "/v1/apps/x", b"", 404, "Path not found: /v1/apps/x"),
-    Bad("HEAD", "/v1/apps", b"", 404, ""),
-    *(
-        Bad(
-            "GET",
-            f"/v1/queue/head?limit={limit}",
-            b"",
-            400,
-            "limit is out of range. It should be between 1 and 500",
-        )
-        for limit in ("", "0", "501", "-1", "ten", "1e2", "9" * 30)
-    ),
-    Bad("GET", "/v1/queue/pause", b"", 404, "Path not found: /v1/queue/pause"),
-    Bad("DELETE", "/v1/queue", b"", 404, "Path not found: /v1/queue"),
-    Bad("GET", "/v1/nothing%20here", b"", 404, "Path not found: /v1/nothing here"),
-    Bad("GET", "/v1/../version", b"", 404, "Path not found: /v1/../version"),
-    Bad("GET", "//evil.example/", b"", 404, "Path not found: //evil.example/"),
+    Raw("two delays", CALL + b"Millrace-Delay: 1\r\n" * 2, b"", 400, "delay_invalid", "Millrace-Delay"),
 ]
 
 
-async def test_each_bad_request_is_answered_as_it_should_be(api: ServedApi) -> None:
-    for bad in BAD:
-        answer = await api.ask(bad.method, bad.path, data=bad.body)
-        assert answer.status == bad.status, bad
-        if bad.method != "HEAD":
-            assert answer.message.startswith(bad.message), bad
-            assert answer.json["error"]["code"]
-        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert answer.headers["Server"] == "millrace"
-    assert (await api.get("/v1/apps?cursor=AAAA")).status == 200
-    for table in ("apps", "routes", "calls"):
-        assert await api.rows(table) == 0
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_url: str, redis_url: str) -> AsyncIterator[ServedApi]:
+    """One api for all: what it has at first it must have at the end, an app of three routes and a finished call."""
+    async with _database(postgres_url, TEMPLATE) as database_url:
+        settings = Settings(
+            database_url=database_url,
+            redis_url=redis_url,
+            queue_name=f"test-{uuid4().hex}",
+            body_max_bytes=BODY_MAX_BYTES,
+        )
+        async with ServedApi(settings) as api:
+            await api.create_route(path="/now", type="sync")
+            await api.create_route(path="/json", format="json")
+            await api.finish(await api.submit(await api.create_route(path="/later")))
+            yield api
 
 
-async def test_bytes_that_are_no_text_in_a_path_are_refused(api: ServedApi) -> None:
-    for path in (b"/v1/apps/\xff", b"/r/\xff/\xfe", b"/v1/apps/x/calls?path=\xff"):
-        status, _ = await api.raw(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path)
-        assert status in {400, 404}
+@pytest_asyncio.fixture(loop_scope="module")
+async def nothing_stored(api: ServedApi) -> AsyncIterator[None]:
+    """What is stored and queued after the test is what was before it."""
+    before = await stored(api)
+    yield
+    assert await stored(api) == before
 
 
-async def test_what_is_no_http_is_closed_with_400_and_logged_without_a_traceback(
-    api: ServedApi, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for junk in (
-        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
-        b"GET\r\n\r\n",
-        b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
-    ):
-        assert (await api.raw(junk))[0] == 400
-    output = "".join(capfd.readouterr())
-    assert "refused what is no HTTP" in output
-    assert "Traceback" not in output
+async def stored(api: ServedApi) -> dict[str, int]:
+    counts = {table: await api.rows(table) for table in TABLES}
+    return counts | {"queued": (await api.queue.depth()).calls}
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("bad", BAD, ids=[bad.name for bad in BAD])
+async def test_it_is_refused(api: ServedApi, bad: Bad) -> None:
+    method, _, target = bad.request.partition(" ")
+    if "CALL" in target:
+        (call,) = (await api.get("/v1/apps/app/calls")).json["calls"]
+        target = target.replace("CALL", call["id"])
+    body = bad.body if isinstance(bad.body, bytes) else json.dumps(bad.body).encode()
+    answer = await api.ask(method, target, data=body, headers=bad.headers)
+    assert answer.status == bad.status, answer.body
+    if method != "HEAD":
+        error = answer.json["error"]
+        assert (error["code"], error.get("fields", "")) == (bad.code, bad.field)
+        assert answer.message.startswith(bad.message or MESSAGES[bad.code])
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Server"] == "millrace"
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("raw", RAW, ids=[raw.name for raw in RAW])
+async def test_these_bytes_are_refused(api: ServedApi, raw: Raw, capfd: pytest.CaptureFixture[str]) -> None:
+    status, body = await exchange(api, raw.head + b"\r\n" + raw.body, breaks_off=not raw.status)
+    assert status == raw.status, body
+    if raw.status and raw.code:
+        error = json.loads(body)["error"]
+        assert (error["code"], error.get("fields", "")) == (raw.code, raw.field)
+        assert error["message"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def exchange(api: ServedApi, request: bytes, *, breaks_off: bool) -> tuple[int, bytes]:
+    """The status and the body of the answer; 0 if there is none, as should be for a client that *breaks_off*."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    try:
+        async with asyncio.timeout(10):
+            writer.write(request)
+            if breaks_off:
+                writer.write_eof()
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+            return int(head.split()[1]), await reader.readexactly(length)
+    except asyncio.IncompleteReadError:
+        return 0, b""
+    finally:
+        writer.close()
 
 
 async def test_a_path_with_one_slash_too_many_is_redirected_to(api: ServedApi) -> None:

@@ -16,6 +16,7 @@ from tests.polling import eventually
 async def test_without_postgres_nothing_is_accepted_and_it_comes_back(
     settings: Settings, own_postgres: LocalPostgres
 ) -> None:
+    """Fn's U-16: what can't be kept is not accepted."""
     async with ServedApi(replace(settings, database_url=own_postgres.url)) as api:
         path = await api.create_route()
         await api.submit(path)

@@ -54,6 +54,7 @@ async def calls_in_queue(api: ServedApi) -> int:
 async def test_the_function_answers_with_its_status_headers_and_bytes(
     api: ServedApi, worker: StandIn
 ) -> None:
+    """Fn's U-15."""
     path = await sync_route(
         api, headers={"X-Function": ["Test", "Two"], "X-Both": ["route"], "content-type": ["text/html"]}
     )
@@ -143,6 +144,7 @@ async def test_replies_of_two_apis_do_not_mix(api: ServedApi, worker: StandIn, s
 
 
 async def test_a_failed_call_says_what_happened(api: ServedApi, worker: StandIn) -> None:
+    """Fn's U-15: a failed call too has the route's headers."""
     path = await sync_route(api, headers={"X-Function": ["Test"]})
     answering = asking(api, path)
     taken = await worker.take()
@@ -178,6 +180,7 @@ async def test_head_and_statuses_without_a_body_have_none(api: ServedApi, worker
 async def test_a_call_that_no_worker_takes_is_refused_in_time_and_recorded(
     api: ServedApi, worker: StandIn
 ) -> None:
+    """Fn's U-17; it keeps no record of such a call."""
     path = await sync_route(api, timeout=2)
     begun_s = time.monotonic()
     answer = await api.ask("POST", path)

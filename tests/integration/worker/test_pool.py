@@ -162,6 +162,7 @@ async def test_another_revision_gets_another_container(yard: Yard) -> None:
 
 
 async def test_the_newest_idle_one_is_taken_first(yard: Yard) -> None:
+    """Fn's U-36."""
     async with yard.pool() as pool:
         older, newer = await asyncio.gather(yard.acquire(pool), yard.acquire(pool))
         await pool.give_back(older)
@@ -315,6 +316,7 @@ async def test_a_byte_from_an_idle_container_removes_it(yard: Yard) -> None:
 
 
 async def test_a_container_that_exits_while_idle_is_dropped(yard: Yard) -> None:
+    """Fn's U-36."""
     async with yard.pool() as pool:
         name, _, _ = await yard.call(pool, "echo one; sleep 0.1; exit 3", SHELL)
         await yard.become(set())

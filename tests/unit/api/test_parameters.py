@@ -20,6 +20,7 @@ from common.models import new_id
         ("%2B7", 7),
         ("100", 100),
         ("101", 100),
+        (str(2**63), 30),
     ],
 )
 def test_a_page_size_is_read_leniently(text: str, number: int) -> None:

@@ -21,6 +21,7 @@ DIGEST = "sha256:" + "ab" * 32
     ],
 )
 def test_references(text: str, domain: str, name: str, tag: str, digest: str) -> None:
+    """Fn's U-39."""
     image = parse_image(text)
     assert image is not None
     assert (image.domain, image.name, image.tag, image.digest) == (domain, name, tag, digest)

@@ -29,6 +29,7 @@ def test_headers_are_spelt_as_fn_spells_them(name: str, variable: str) -> None:
 
 
 def test_values_of_one_header_are_joined_whatever_its_case() -> None:
+    """Fn's U-30."""
     assert header_variables({"X-A": ["1", "2"], "x-a": ["3"]}) == {"FN_HEADER_X_A": "1, 2, 3"}
 
 
@@ -39,6 +40,7 @@ def test_a_name_with_an_underscore_can_not_take_the_place_of_one_with_a_dash() -
 
 
 def test_host_and_names_that_fn_reserves_are_not_passed() -> None:
+    """Fn's U-30."""
     names = ("Host", "FN_CALL_ID", "fn_path", "Fn_Type", "fn_memory", "FN_FORMAT", "fn_app_name", "FN_METHOD")
     assert header_variables({name: ["forged"] for name in names}) == {}
 

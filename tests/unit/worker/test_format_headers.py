@@ -47,6 +47,7 @@ def headers_of(payload: bytes = b"", **fields: Any) -> Headers:
 
 
 def test_every_variable_is_a_header_in_gos_spelling() -> None:
+    """Fn's U-31."""
     one = call(headers={"content-type": ["text/plain"], "X-many": ["1", "2"]})
     assert request_headers(one, b"four", DEADLINE) == {
         "Content-Type": ["text/plain"],

@@ -31,6 +31,7 @@ def read(raw: bytes, method: str = "GET", max_bytes: int = 1000) -> Response | N
 
 # ------------------------------------------------------------------------------------------------------------- request
 def test_a_request_is_a_head_and_the_payload_itself() -> None:
+    """Fn's U-31."""
     payload = b"x" * 1000
     head, body = HTTPFormat().request(call(headers={"accept": ["a", "b"]}), payload, DEADLINE)
     lines = head.decode().split("\r\n")

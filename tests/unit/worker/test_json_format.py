@@ -47,6 +47,7 @@ def read(raw: bytes | str | dict[str, Any], **fields: Any) -> Response | None:
 # ------------------------------------------------------------------------------------------------------------- request
 @pytest.mark.parametrize("framing", ["universal", FRAMING_LINE])
 def test_a_request_tells_the_whole_call(framing: str) -> None:
+    """Fn's U-35."""
     one = call(json_framing=framing, base_env={"KEY": "é"})
     found = json.loads(written(one, TRICKY.encode()))
     headers = found["protocol"].pop("headers")
@@ -159,6 +160,7 @@ def test_every_published_reader_reads_universal_objects_one_after_the_other(
     ],
 )
 def test_responses_that_are_read(raw: dict[str, Any], expected: Response) -> None:
+    """Fn's U-35."""
     assert read(raw) == expected
     pretty = json.dumps(raw, indent="\t", ensure_ascii=False).replace("\n", "\r\n")
     assert read(f" \r\n\n\t{pretty}\r\n\r\n ") == expected

@@ -55,6 +55,7 @@ def wait(of: Stock, *, calls: int = 1, since: float | None = None) -> list[async
 async def test_a_launch_is_wanted_for_each_call_that_nothing_is_on_its_way_for(
     waiting: int, starting: int, others: Any, max_per_route: int, may_launch: bool
 ) -> None:
+    """Fn's U-36."""
     one = stock(Books(PoolLimits()), **{"starting": starting} | others)
     wait(one, calls=waiting)
     assert one.may_launch(max_per_route) is may_launch

@@ -70,6 +70,7 @@ def test_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_grants_shrink_the_capacity_until_they_are_given_back() -> None:
+    """Fn's U-37."""
     budget, freed = ResourceBudget(2, 100), []
     budget.freed = lambda: freed.append(True)
     small = budget.grant(Lane.ASYNC, 60)

@@ -92,7 +92,8 @@ def create_app(settings: Settings) -> web.Application:
 def create_runner(app: web.Application) -> web.AppRunner:
     """How the application is served. Payloads stay as they came, and there is no access log beside our own.
 
-    A handler runs to its end when its client goes away: it is short and bounded, and half a change helps nobody.
+    A handler runs to its end when its client goes away: it is short and bounded, and half a change helps nobody. Those
+    that wait for long (sync.py, following.py) are told.
     """
     return Runner(
         app,

@@ -187,6 +187,15 @@ async def test_who_waits_for_a_call_that_is_given_up_hears_of_it(call: Followed)
     assert (status_of(answer), answer.json["call"]["detail"]) == ("error", "too_many_attempts")
 
 
+async def test_who_waits_for_a_call_that_is_cancelled_hears_of_it(call: Followed) -> None:
+    waiting, events = call.waiting(), asyncio.create_task(call.api.get(f"{call.path}/events"))
+    await call.has_followers(2)
+    assert (await call.api.ask("DELETE", call.path)).status == 200
+    async with asyncio.timeout(SOON_S):
+        assert status_of(await waiting) == "cancelled"
+        assert [event["status"] for event in events_of((await events).body)] == ["queued", "cancelled"]
+
+
 async def test_who_follows_a_call_whose_app_is_deleted_hears_of_it(call: Followed) -> None:
     waiting, log = call.waiting(), asyncio.create_task(call.api.get(f"{call.path}/log?follow=1"))
     await call.has_followers(2)

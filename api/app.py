@@ -15,13 +15,16 @@ from api.bodies import BodyBudget
 from api.call_counts import CallCounter
 from api.cors import Cors
 from api.dead_letters import DeadLetters
+from api.following import Following
 from api.guard import require_loopback
 from api.invocation import Submitter
 from api.keys import (
     ADMISSION,
+    ANNOUNCER,
     BODIES,
     CORS,
     COUNTER,
+    FOLLOWING,
     METRICS,
     QUEUE,
     RATE_LIMIT,
@@ -49,6 +52,7 @@ from api.sync import SyncCalls
 from api.tokens import TokenCache
 from api.urls import ENDPOINTS, add_urls
 from common.errors import SettingsError, UnavailableError
+from common.queue.announcer import Announcer
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from common.store.postgres import PostgresStore
@@ -79,7 +83,8 @@ def create_app(settings: Settings) -> web.Application:
     app[ENDPOINTS] = add_urls(app.router)
     if cors.is_on:
         app.on_response_prepare.append(cors.add_headers)
-    app.cleanup_ctx.extend([_store, _tokens, _queue, _routes, _submitter, _counter, _sync, _maintenance])
+    parts = [_store, _tokens, _queue, _routes, _submitter, _counter, _sync, _following, _maintenance]
+    app.cleanup_ctx.extend(parts)
     app.on_shutdown.append(_drain)
     return app
 
@@ -87,7 +92,8 @@ def create_app(settings: Settings) -> web.Application:
 def create_runner(app: web.Application) -> web.AppRunner:
     """How the application is served. Payloads stay as they came, and there is no access log beside our own.
 
-    A handler runs to its end when its client goes away: it is short and bounded, and half a change helps nobody.
+    A handler runs to its end when its client goes away: it is short and bounded, and half a change helps nobody. Those
+    that wait for long (sync.py, following.py) are told.
     """
     return Runner(
         app,
@@ -165,7 +171,9 @@ async def _queue(app: web.Application) -> AsyncIterator[None]:
     try:
         await _patiently("Redis", queue.check)
         admission = app[ADMISSION] = Admission(queue, app[SETTINGS].queue_max_calls)
+        announcer = app[ANNOUNCER] = Announcer(queue)
         yield
+        await announcer.aclose()
         await admission.aclose()
     finally:
         await queue.aclose()
@@ -200,15 +208,23 @@ async def _sync(app: web.Application) -> AsyncIterator[None]:
     await recorder.aclose()
 
 
+async def _following(app: web.Application) -> AsyncIterator[None]:
+    following = app[FOLLOWING] = Following(app[STORE], app[QUEUE])
+    yield
+    await following.aclose()
+
+
 async def _drain(app: web.Application) -> None:
+    app[FOLLOWING].drain()
     app[SYNC].drain(SHUTDOWN_S - ANSWER_S)
 
 
 async def _maintenance(app: web.Application) -> AsyncIterator[None]:
     store, queue, metrics, settings = app[STORE], app[QUEUE], app[METRICS], app[SETTINGS]
+    announcer = app[ANNOUNCER]
     reconciler = Reconciler(store, queue, metrics, settings)
-    oversized = Oversized(store, queue, metrics, settings.no_capacity_grace_s)
-    dead_letters = DeadLetters(store, queue, app[SYNC], app[RECORDER])
+    oversized = Oversized(store, queue, announcer, metrics, settings.no_capacity_grace_s)
+    dead_letters = DeadLetters(store, queue, announcer, app[SYNC], app[RECORDER])
     maintenance = Maintenance(store, queue, reconciler, oversized, dead_letters)
     maintenance.start()
     yield

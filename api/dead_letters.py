@@ -12,6 +12,7 @@ from api.ends import no_capacity, worker_lost
 from api.recorder import Recorder
 from api.sync import SyncCalls
 from common.models import SyncReply, SyncTicket, decode_call, encode_reply
+from common.queue.announcer import Announcer
 from common.queue.base import DeadCall, MessageQueue
 from common.store.base import Datastore
 from common.telemetry.logs import get_logger
@@ -26,9 +27,17 @@ _log = get_logger("dead")
 class DeadLetters:
     """One round at a time. Any number of api processes may run one: each answer is given once."""
 
-    def __init__(self, store: Datastore, queue: MessageQueue, sync: SyncCalls, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        store: Datastore,
+        queue: MessageQueue,
+        announcer: Announcer,
+        sync: SyncCalls,
+        recorder: Recorder,
+    ) -> None:
         self._store = store
         self._queue = queue
+        self._announcer = announcer
         self._sync = sync
         self._recorder = recorder
 
@@ -53,6 +62,7 @@ class DeadLetters:
         if ids:
             # Settled first: a crash in between settles them again, which changes nothing.
             await self._store.settle_dead(ids)
+            self._announcer.tell(ids)
             await self._queue.bury(ids)
             _log.warning("calls were given up", calls=[str(call_id) for call_id in ids])
 

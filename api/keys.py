@@ -6,6 +6,7 @@ from api.admission import Admission
 from api.bodies import BodyBudget
 from api.call_counts import CallCounter
 from api.cors import Cors
+from api.following import Following
 from api.invocation import Submitter
 from api.rate_limit import RateLimit
 from api.recorder import Recorder
@@ -13,6 +14,7 @@ from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
 from api.tokens import TokenCache
+from common.queue.announcer import Announcer
 from common.queue.base import MessageQueue
 from common.settings import Settings
 from common.store.base import Datastore
@@ -22,6 +24,8 @@ SETTINGS: web.AppKey[Settings] = web.AppKey("settings")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
 STORE: web.AppKey[Datastore] = web.AppKey("store")
 QUEUE: web.AppKey[MessageQueue] = web.AppKey("queue")
+ANNOUNCER: web.AppKey[Announcer] = web.AppKey("announcer")
+FOLLOWING: web.AppKey[Following] = web.AppKey("following")
 ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
 BODIES: web.AppKey[BodyBudget] = web.AppKey("bodies")
 ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")

@@ -49,6 +49,8 @@ STATUS_BY_SLUG = {
 RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
 RETRY_AFTER_DEFAULT_S = 5
 
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
+
 _log = get_logger("http")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -109,7 +111,7 @@ def error_response(error: APIError) -> web.Response:
 async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, which every log line of it carries, and the response its common headers."""
     given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    request_id = request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
     started_s = time.perf_counter()
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         response = await handler(request)
@@ -117,14 +119,20 @@ async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
         _log.debug(
             "answered", method=request.method, path=request.path, status=response.status, ms=elapsed_ms
         )
-    response.headers["X-Request-Id"] = request_id
+    if not response.prepared:
+        finish_headers(request, response)
+    return response
+
+
+def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the headers that every response has; a streamed one gets them before it begins."""
+    response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "millrace"
     ours = {name.lower() for name in response.headers}
     for name, value in request.get(ANSWER_HEADERS, []):
         if name.lower() not in ours:
             response.headers.add(name, value)
-    return response
 
 
 @web.middleware

@@ -7,6 +7,7 @@ largest live worker has not been the same for the grace time: one that restarts 
 import time
 
 from common.models import CallStatus, Detail, Reason
+from common.queue.announcer import Announcer
 from common.queue.base import MessageQueue
 from common.store.base import Datastore
 from common.telemetry.logs import get_logger
@@ -22,9 +23,17 @@ _log = get_logger("oversized")
 class Oversized:
     """One round at a time; it watches the largest worker from its first round on."""
 
-    def __init__(self, store: Datastore, queue: MessageQueue, metrics: Metrics, grace_s: float) -> None:
+    def __init__(
+        self,
+        store: Datastore,
+        queue: MessageQueue,
+        announcer: Announcer,
+        metrics: Metrics,
+        grace_s: float,
+    ) -> None:
         self._store = store
         self._queue = queue
+        self._announcer = announcer
         self._metrics = metrics
         self._grace_s = grace_s
         self._largest_mb: int | None = None
@@ -40,6 +49,7 @@ class Oversized:
             return PAUSE_S
         ended = await self._store.settle_no_capacity(largest_mb, BATCH_CALLS)
         if ended:
+            self._announcer.tell(ended)
             self._metrics.finished.labels(CallStatus.ERROR, Reason.KILLED, Detail.NO_CAPACITY).inc(len(ended))
             _log.warning(
                 "calls were ended: no worker is large enough", calls=len(ended), largest_mb=largest_mb

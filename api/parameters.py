@@ -10,17 +10,26 @@ from uuid import UUID
 
 from aiohttp import web
 
-from common.errors import AppsMissingNameError, CallNotFoundError, InvalidLimitError, MillraceError
-from common.models import clean_path, parse_id
+from common.errors import (
+    AppsMissingNameError,
+    CallNotFoundError,
+    InvalidLimitError,
+    InvalidStatusError,
+    InvalidWaitError,
+    MillraceError,
+)
+from common.models import CallStatus, clean_path, parse_id
 
 PER_PAGE_DEFAULT = 30
 PER_PAGE_MAX = 100
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 500
+WAIT_MAX_S = 60.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,2}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 
 
@@ -57,6 +66,26 @@ def limit_of(request: web.Request) -> int:
     if not 1 <= limit <= LIMIT_MAX:
         raise InvalidLimitError(field="limit")
     return limit
+
+
+def wait_s_of(request: web.Request) -> float:
+    """How many seconds to wait for the end of a call, 0 by default. Raises InvalidWaitError."""
+    text = request.query.get("wait", "0")
+    if not _SECONDS.fullmatch(text) or float(text) > WAIT_MAX_S:
+        raise InvalidWaitError(field="wait")
+    return float(text)
+
+
+def statuses_of(request: web.Request) -> tuple[CallStatus, ...]:
+    """Which statuses to list, from ``status=queued,running``; none means all. Raises InvalidStatusError."""
+    text = request.query.get("status", "")
+    try:
+        return tuple({CallStatus(name): None for name in text.split(",")}) if text else ()
+    except ValueError as error:
+        known = ", ".join(CallStatus)
+        raise InvalidStatusError(
+            f"{InvalidStatusError.default_message}: it should be one of {known}", field="status"
+        ) from error
 
 
 def flag_of(request: web.Request, name: str) -> bool:

@@ -62,6 +62,7 @@ class Reconciler:
         if ended:
             self._metrics.finished.labels(CallStatus.CANCELLED, Reason.CLIENT_REQUEST, "").inc(len(ended))
             _log.info("calls were cancelled whose worker is gone", calls=[str(call_id) for call_id in ended])
+            await self._queue.announce(ended)
             await self._queue.cancel(ended)
 
     async def _push_all(self, since: datetime | None) -> int:

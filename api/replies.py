@@ -4,17 +4,21 @@ A function answers with its own status, headers and body. Where it could not, th
 too long, 503 for one that never got its turn, 502 for everything that went wrong with the function or its container.
 """
 
+from datetime import UTC, datetime
+
 from aiohttp import web
 from multidict import CIMultiDict
 
 from api.headers import allowed_headers, passed_headers
 from api.middlewares import APIError, error_response, new_api_error
 from common.errors import CallTimeoutError, CallTimeoutServerBusyError, InvalidHeadersError
-from common.models import FORMAT_JSON, CallStatus, Detail, Headers, Outcome, Reason
+from common.models import FORMAT_JSON, Call, CallStatus, Detail, Headers, Outcome, Reason
+from common.telemetry.metrics import phase_times_s
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
 JSON = "application/json"
+SERVER_TIMING = "Server-Timing"
 
 _BUSY = frozenset({Detail.NO_CAPACITY, Detail.INIT_TIMEOUT})
 _BODYLESS = frozenset({204, 205, 304})
@@ -44,6 +48,19 @@ def with_body(status: int, headers: CIMultiDict[str], route_format: str, body: b
     if "Content-Type" not in headers:
         headers["Content-Type"] = JSON if route_format == FORMAT_JSON else TEXT if _is_text(body) else BYTES
     return web.Response(status=status, body=body, headers=headers)
+
+
+def server_timing(call: Call, outcome: Outcome) -> str:
+    """The header of that name: how long the call waited, started and ran, as far as that is known, and all of it."""
+    total_s = (datetime.now(UTC) - (call.created_at or datetime.now(UTC))).total_seconds()
+    times_s = phase_times_s(call, outcome)
+    if outcome.detail == Detail.NO_CAPACITY:
+        times_s["queued"] = total_s  # nobody took it
+    shown = {"queue": times_s.get("queued"), "start": times_s.get("start"), "run": times_s.get("run")}
+    shown["total"] = max(0.0, total_s)
+    return ", ".join(
+        f"{name};dur={time_s * 1000:.1f}" for name, time_s in shown.items() if time_s is not None
+    )
 
 
 def failure(outcome: Outcome) -> APIError:

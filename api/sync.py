@@ -8,6 +8,7 @@ clock's here: a worker may just have taken it. The queue hands it over as dead, 
 import asyncio
 import math
 import time
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from api import ends
 from api.recorder import Recorder
+from api.streams import is_gone
 from common.errors import QueueUnavailableError
 from common.models import Call, Outcome, QueueEntry, SyncTicket, decode_reply, encode_call, new_id
 from common.queue.base import Cancelled, MessageQueue
@@ -47,9 +49,10 @@ class Waiting:
         self.wait_ends_at_s = time.monotonic() + wait_s
         self.gives_up_at_s = self.wait_ends_at_s + start_s + self.call.timeout + ANSWER_SLACK_S
 
-    def end(self, outcome: Outcome) -> None:
-        """Answer it, unless it is answered."""
+    def end(self, outcome: Outcome, claimed_at: datetime | None = None) -> None:
+        """Answer it, unless it is answered. *claimed_at*: when a worker took it, if one has said so."""
         if not self.answered.done():
+            self.call = replace(self.call, claimed_at=claimed_at)
             self.answered.set_result(outcome)
 
     @property
@@ -58,8 +61,7 @@ class Waiting:
 
     @property
     def is_abandoned(self) -> bool:
-        transport = self.request.transport
-        return transport is None or transport.is_closing()
+        return is_gone(self.request)
 
 
 class SyncCalls:
@@ -165,7 +167,7 @@ class SyncCalls:
                 continue
             waiting = self._pending.get(reply.id)
             if waiting is not None:
-                waiting.end(reply.outcome)
+                waiting.end(reply.outcome, reply.claimed_at)
 
     async def _look_forever(self) -> None:
         while True:

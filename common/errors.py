@@ -411,6 +411,16 @@ class InvalidLimitError(InvalidError):
     default_message = "limit is out of range. It should be between 1 and 500"
 
 
+class InvalidWaitError(InvalidError):
+    slug = "wait_invalid"
+    default_message = "wait is out of range. It should be between 0 and 60 seconds"
+
+
+class InvalidFollowError(InvalidError):
+    slug = "follow_invalid"
+    default_message = "A log can't be followed with timestamps"
+
+
 class BodyTooLargeError(InvalidError):
     slug = "body_too_large"
     default_message = "Request body too large"
@@ -492,6 +502,11 @@ class QueueFullError(UnavailableError):
 class QueueUnavailableError(UnavailableError):
     slug = "queue_unavailable"
     default_message = "Queue is unavailable"
+
+
+class TooManyFollowersError(UnavailableError):
+    slug = "too_many_followers"
+    default_message = "Too many clients follow calls"
 
 
 class StoreUnavailableError(UnavailableError):

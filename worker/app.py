@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from common.errors import UnavailableError
+from common.queue.announcer import Announcer
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from common.store.finished import FinishedRecorder
@@ -38,6 +39,7 @@ from worker.hot import HotRunner
 from worker.intake import Intake
 from worker.labels import Identity
 from worker.leases import LeaseKeeper
+from worker.livelogs import LiveLogs
 from worker.loop import ReserveLoop
 from worker.recorder import Recorder
 from worker.resources import budget_for
@@ -58,6 +60,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     runs: Runs
     loop: ReserveLoop
     recorder: Recorder
+    live_logs: LiveLogs
     leases: LeaseKeeper
     heartbeat: Heartbeat
     sweeper: Sweeper
@@ -69,7 +72,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Take and run calls until *stop*; then finish what runs, for *drain_s*, and give back what is left."""
         async with asyncio.TaskGroup() as group:
-            chores = (self.recorder, self.leases, self.heartbeat, self.sweeper)
+            chores = (self.recorder, self.live_logs, self.leases, self.heartbeat, self.sweeper)
             tasks = [group.create_task(chore.run()) for chore in chores]
             looping = group.create_task(self.loop.run())
             await stop.wait()
@@ -135,11 +138,14 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     stack.push_async_callback(finished.aclose)
     spool = Spool(settings)
     await patience.reach("Postgres", lambda: spool.settle_left(store))
-    recorder = Recorder(store, queue, finished, spool, metrics)
+    announcer = Announcer(queue)
+    stack.push_async_callback(announcer.aclose)
+    live_logs = LiveLogs(store, announcer)
+    recorder = Recorder(store, queue, finished, spool, announcer, live_logs, metrics)
     cold = ColdRunner(store, recorder, driver, images, pool, identity, settings)
     hot = HotRunner(store, recorder, driver, images, pool, identity, settings)
     executor = Executor(recorder, driver, cold, hot, settings.max_attempts)
-    intake = Intake(queue, store, recorder, incarnation, settings.max_attempts)
+    intake = Intake(queue, store, recorder, announcer, incarnation, settings.max_attempts)
     sweeper = Sweeper(store, driver, lambda labels: _is_in_use(labels, runs, pool), identity, settings)
     if patience.was_needed:
         sweeper.hold()
@@ -148,6 +154,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         runs=runs,
         loop=ReserveLoop(intake, executor, driver, budget, runs, metrics),
         recorder=recorder,
+        live_logs=live_logs,
         leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
         heartbeat=Heartbeat(store, sweeper, incarnation, settings),
         sweeper=sweeper,

@@ -135,7 +135,7 @@ class ColdRunner:
         exchange = prepared.format.exchange(
             stream, prepared.payload, capture, on_overflow=lambda: run.stop(Verdict.TOO_LARGE)
         )
-        async with beside(self._recorder.show_start(run, watch.started_at)):
+        async with beside(self._recorder.show(run, watch.started_at, capture.log)):
             ended = await watch.until_ended(exchange)
         if ended.verdict is not None and not ended.verdict.is_outcome:
             raise StoppedError

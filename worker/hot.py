@@ -129,7 +129,7 @@ class HotRunner:
         sampler = StatsSampler(self._driver, slot.name)
         try:
             if not await _ends(exchanging, run, min(FIRST_AFTER_S, call.timeout)):
-                async with beside(sampler.run(), self._recorder.show_start(run, started_at)):
+                async with beside(sampler.run(), self._recorder.show(run, started_at, call_log)):
                     await _ends(exchanging, run, call.timeout - FIRST_AFTER_S)
             if not exchanging.done():
                 run.stop(Verdict.TIMED_OUT)

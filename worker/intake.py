@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from common.errors import StoreUnavailableError, UnavailableError
 from common.models import Call, CallStatus, SyncTicket, decode_call
+from common.queue.announcer import Announcer
 from common.queue.base import Capacity, Lane, MessageQueue, Reservation
 from common.store.base import Claimed, ClaimRequest, Datastore
 from common.telemetry.logs import get_logger
@@ -38,11 +39,18 @@ class Intake:
     """Takes calls for one incarnation."""
 
     def __init__(
-        self, queue: MessageQueue, store: Datastore, recorder: Recorder, incarnation: UUID, max_attempts: int
+        self,
+        queue: MessageQueue,
+        store: Datastore,
+        recorder: Recorder,
+        announcer: Announcer,
+        incarnation: UUID,
+        max_attempts: int,
     ) -> None:
         self._queue = queue
         self._store = store
         self._recorder = recorder
+        self._announcer = announcer
         self._incarnation = incarnation
         self._max_attempts = max_attempts
         self._unknown: list[ClaimRequest] = []  # one batch at most: nothing is claimed while there is one
@@ -74,6 +82,7 @@ class Intake:
             if not capacity.sync_slots:
                 raise
             return replace(capacity, async_slots=0)
+        self._announcer.tell(request.id for request in self._unknown)
         self._unknown = []
         return capacity
 
@@ -98,6 +107,7 @@ class Intake:
             await self._release(reservations)
             raise
         claimed = {claim.token: claim for claim in claims}
+        self._announcer.tell(claim.call.id for claim in claims)
         await self._settle_final(reservations, claimed)
         return {
             found.token: Run(found, claimed[found.token].call)

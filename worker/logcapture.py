@@ -26,6 +26,10 @@ class CappedBuffer:
     def size_bytes(self) -> int:
         return len(self._kept)
 
+    def part(self, first: int, max_bytes: int) -> bytes:
+        """Up to *max_bytes* of what was kept, from byte *first* on."""
+        return bytes(self._kept[first : first + max_bytes])
+
     def value(self) -> bytes:
         return bytes(self._kept)
 

@@ -1,9 +1,10 @@
-"""Recorder: all that the worker writes about its runs: when they began, how they ended, that they were given back.
+"""Recorder: all that the worker writes about its runs: that they run, how they ended, that they were given back.
 
 Outcomes are committed in groups: whoever comes while a commit is under way joins the next one. Records first, acks
 second: a call is acked once its outcome is in the store. While the store is away outcomes wait here (their number is
 bounded by the worker's slots, which stay taken) and are tried again; a copy on disk outlives this process. A sync call
-goes the other way: its reply is its ack, and its record follows. It never decides what an outcome is.
+goes the other way: its reply is its ack, and its record follows. What was committed is announced, beside it all. It
+never decides what an outcome is.
 """
 
 import asyncio
@@ -17,16 +18,19 @@ from msgspec.structs import replace
 
 from common.errors import UnavailableError
 from common.models import Call, Outcome, SyncReply, encode_reply
+from common.queue.announcer import Announcer
 from common.queue.base import Acked, MessageQueue, Reservation
 from common.store.base import ClaimRequest, Datastore, Settlement
 from common.store.finished import FinishedRecorder
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics, phase_times_s
 from worker.backoff import Backoff
+from worker.livelogs import LiveLogs
+from worker.logcapture import CallLog
 from worker.runs import Run
 from worker.spool import Spool
 
-SHOW_STARTED_AFTER_S = 1.0
+SHOW_AFTER_S = 1.0
 BATCH_MAX = 100
 BATCH_MAX_BYTES = 32 * 1024 * 1024
 
@@ -56,12 +60,16 @@ class Recorder:
         queue: MessageQueue,
         finished: FinishedRecorder,
         spool: Spool,
+        announcer: Announcer,
+        live_logs: LiveLogs,
         metrics: Metrics,
     ) -> None:
         self._store = store
         self._queue = queue
         self._finished = finished
         self._spool = spool
+        self._announcer = announcer
+        self._live_logs = live_logs
         self._metrics = metrics
         self._waiting: deque[_Entry] = deque()
         self._arrived = asyncio.Event()
@@ -90,7 +98,11 @@ class Recorder:
         if run.is_replied:
             return
         run.is_replied = True
-        reply = SyncReply(id=run.call.id, outcome=replace(outcome, log=b"", log_marks=(), stats=()))
+        reply = SyncReply(
+            id=run.call.id,
+            outcome=replace(outcome, log=b"", log_marks=(), stats=()),
+            claimed_at=run.call.claimed_at,
+        )
         try:
             found = await self._queue.reply(run.reservation, encode_reply(reply))
         except UnavailableError:
@@ -127,6 +139,7 @@ class Recorder:
             for entry in batch:
                 await self._commit([entry])
             return
+        self._announcer.tell(owned)
         await self.ack([entry.run.reservation for entry in batch])
         for entry in batch:
             _resolve(entry, entry.run.call.id in owned)
@@ -158,11 +171,15 @@ class Recorder:
         except UnavailableError:
             log.warning("calls not acked", calls=len(reservations))
 
-    async def show_start(self, run: Run, started_at: datetime) -> None:
-        """Show when execution began, if it lasts and the store can be reached; the outcome says it again."""
-        await asyncio.sleep(SHOW_STARTED_AFTER_S)
+    async def show(self, run: Run, started_at: datetime, call_log: CallLog) -> None:
+        """Show of a run that lasts when it began, and its log as it grows, until cancelled; its end says both again."""
+        await asyncio.sleep(SHOW_AFTER_S)
         if run.is_sync:
             return  # it has no row before its end
+        await self._show_start(run, started_at)
+        await self._live_logs.show(run, call_log)
+
+    async def _show_start(self, run: Run, started_at: datetime) -> None:
         try:
             await self._store.mark_started(run.call.id, run.token, started_at)
         except UnavailableError:
@@ -183,6 +200,8 @@ class Recorder:
             await self._store.release([request], give_back_attempt=give_back_attempt, delay_ms=delay_ms)
         except UnavailableError:
             log.warning("call not shown as given back", call_id=run.call.id)
+        else:
+            self._announcer.tell([run.call.id])
 
     def report(self, call: Call, outcome: Outcome) -> None:
         """One line in the log and one count per finished call."""

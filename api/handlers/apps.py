@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from api.keys import BODIES, QUEUE, ROUTES, STORE, TOKENS
+from api.keys import ANNOUNCER, BODIES, QUEUE, ROUTES, STORE, TOKENS
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of
 from api.schemas import JSON_MAX_BYTES, app_json, decode_app, json_response
 from api.tokens import TOKEN
@@ -57,6 +57,7 @@ async def update_app(request: web.Request) -> web.Response:
 async def delete_app(request: web.Request) -> web.Response:
     name = app_name_of(request)
     unfinished = await request.app[STORE].remove_app(name)
+    request.app[ANNOUNCER].tell(unfinished)
     request.app[ROUTES].forget(name)
     await request.app[TOKENS].reread()
     # Without it what waits would be found to be gone when its turn comes, and what runs would run to its end.

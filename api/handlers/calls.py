@@ -3,10 +3,20 @@
 from aiohttp import web
 from multidict import CIMultiDict
 
+from api.handlers.follow import follow_log, when_final
 from api.headers import passed_headers
 from api.keys import STORE
 from api.log_lines import with_timestamps
-from api.parameters import app_name_of, call_id_of, flag_of, id_cursor_of, per_page_of, time_of
+from api.parameters import (
+    app_name_of,
+    call_id_of,
+    flag_of,
+    id_cursor_of,
+    per_page_of,
+    statuses_of,
+    time_of,
+    wait_s_of,
+)
 from api.replies import TEXT, with_body
 from api.schemas import JSON, call_json, json_response
 from common.errors import (
@@ -30,6 +40,7 @@ async def list_calls(request: web.Request) -> web.Response:
     wanted = CallFilter(
         app_name=app_name,
         path=request.query.get("path", ""),
+        statuses=statuses_of(request),
         from_time=time_of(request, "from_time", InvalidFromTimeError),
         to_time=time_of(request, "to_time", InvalidToTimeError),
         cursor=id_cursor_of(request),
@@ -49,12 +60,23 @@ async def list_calls(request: web.Request) -> web.Response:
 
 
 async def get_call(request: web.Request) -> web.Response:
-    call = await request.app[STORE].get_call(app_name_of(request), call_id_of(request))
+    """The call as it is; with ``wait=S`` when it is final, or as it is after S seconds."""
+    app_name, wait_s = app_name_of(request), wait_s_of(request)
+    call_id = call_id_of(request)
+    if wait_s:
+        call = await when_final(request, app_name, call_id, wait_s)
+    else:
+        call = await request.app[STORE].get_call(app_name, call_id)
     return json_response({"message": "Successfully loaded call", "call": call_json(call)})
 
 
-async def get_log(request: web.Request) -> web.Response:
-    """The log of a final call, as JSON or as the bytes that it is; with ``timestamps=1`` each line says when."""
+async def get_log(request: web.Request) -> web.StreamResponse:
+    """The log of a final call, as JSON or as the bytes that it is; with ``timestamps=1`` each line says when.
+
+    With ``follow=1`` the log of any call, as bytes, as it grows.
+    """
+    if flag_of(request, "follow"):
+        return await follow_log(request)
     app_name, call_id = app_name_of(request), call_id_of(request, CallLogNotFoundError)
     store = request.app[STORE]
     try:

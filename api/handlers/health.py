@@ -6,7 +6,7 @@ import math
 from aiohttp import web
 
 from api import VERSION
-from api.keys import METRICS, QUEUE, STORE
+from api.keys import FOLLOWING, METRICS, QUEUE, STORE
 from api.middlewares import APIError
 from api.schemas import json_response
 from common.errors import MillraceError, QueueUnavailableError
@@ -52,6 +52,7 @@ async def readyz(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """The text exposition. Without Redis the queue's gauges are left out or NaN; the rest is answered all the same."""
     ours = request.app[METRICS]
+    ours.followers.set(request.app[FOLLOWING].count)
     try:
         async with asyncio.timeout(DEPTH_S):
             _show(ours, await request.app[QUEUE].depth())

@@ -17,7 +17,7 @@ from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
 from api.new_calls import async_call, sync_call
 from api.parameters import app_name_of, route_path_of
-from api.replies import answer
+from api.replies import SERVER_TIMING, answer, server_timing
 from api.route_cache import FoundRoute
 from api.schemas import json_response
 from api.sync import Waiting
@@ -100,6 +100,7 @@ async def _push(request: web.Request, found: FoundRoute, call_id: UUID, payload:
 async def _reply(request: web.Request, route: Route, waiting: Waiting) -> web.Response:
     outcome = await request.app[SYNC].outcome(waiting)
     response = answer(route.format, route.headers, outcome)
+    response.headers.add(SERVER_TIMING, server_timing(waiting.call, outcome))
     if outcome.status is CallStatus.SUCCESS:
         request[ANSWER_HEADERS] = answer_headers(waiting.call.id, {})  # the route's are in it already
     request.app[METRICS].sync_answered.labels(str(response.status)).inc()

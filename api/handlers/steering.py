@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from api.keys import METRICS, QUEUE, RETRIES, STORE
+from api.keys import ANNOUNCER, METRICS, QUEUE, RETRIES, STORE
 from api.parameters import app_name_of, call_id_of
 from api.schemas import call_json, json_response
 from common.errors import CallIsFinalError, QueueUnavailableError
@@ -25,6 +25,7 @@ async def cancel_call(request: web.Request) -> web.Response:
         if call.status is not CallStatus.CANCELLED:
             raise
     else:
+        request.app[ANNOUNCER].tell([call_id])
         if call.status is CallStatus.CANCELLED:
             request.app[METRICS].finished.labels(call.status, call.reason, "").inc()
     with suppress(QueueUnavailableError):

@@ -143,10 +143,14 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class CallFilter(Struct, frozen=True, kw_only=True):
-    """Which calls to list, newest first. Times bound ``created_at`` exclusively; ``cursor``: ids before this one."""
+    """Which calls to list, newest first. Times bound ``created_at`` exclusively; ``cursor``: ids before this one.
+
+    ``statuses``: those that are shown now, so a due delayed call is queued; without any, calls of all.
+    """
 
     app_name: str = ""
     path: str = ""
+    statuses: tuple[CallStatus, ...] = ()
     from_time: datetime | None = None
     to_time: datetime | None = None
     cursor: UUID | None = None

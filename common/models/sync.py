@@ -3,6 +3,7 @@
 The queue sees bytes only. Encoded and decoded here, so that both processes agree; never parsed by a client.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -13,10 +14,14 @@ from common.models.outcome import Outcome
 
 
 class SyncReply(Struct, frozen=True, kw_only=True):
-    """The end of a sync call, for the api that waits for it. Its outcome comes without log and stats."""
+    """The end of a sync call, for the api that waits for it. Its outcome comes without log and stats.
+
+    ``claimed_at``: when its worker took it, on that worker's clock; None if it is not known.
+    """
 
     id: UUID
     outcome: Outcome
+    claimed_at: datetime | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

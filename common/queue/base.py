@@ -255,6 +255,22 @@ class MessageQueue(Protocol):
         """
         ...
 
+    async def announce(self, ids: Sequence[UUID]) -> None:
+        """Tell whoever listens that something about these calls was committed; one message for up to 500 of them.
+
+        Best effort: nothing is raised when Redis can't be reached in time, and nothing is tried again. To be called
+        after the commit, and by nobody on whom a call waits: announcer.py does it beside other work.
+        """
+        ...
+
+    def announcements(self) -> AsyncIterator[UUID]:
+        """Ids of calls, anybody's, of which something was committed. Endless; close it, or cancel its task.
+
+        Reconnects by itself and raises nothing. Messages may be missed: whoever follows a call reads the store now and
+        then.
+        """
+        ...
+
     async def maintain(self) -> int | None:
         """Restore expired leases, promote due calls, dead-letter what was delivered too often and sync calls whose
         wait is over; bounded work.

@@ -134,8 +134,13 @@ def decode_cancelled(answer: list[int]) -> list[Cancelled]:
     return [_CANCELLED[code] for code in answer]
 
 
+def encode_ids(ids: Sequence[UUID]) -> bytes:
+    """A message of a channel."""
+    return b"".join(id_.bytes for id_ in ids)
+
+
 def decode_ids(raw: bytes) -> list[UUID]:
-    """The ids that cancel.lua publishes, one after the other."""
+    """The ids of a message, as encode_ids and cancel.lua put them one after the other."""
     return [UUID(bytes=raw[i : i + 16]) for i in range(0, len(raw), 16)]
 
 

@@ -11,7 +11,7 @@ from common.queue.base import Lane
 
 
 class Keys(Struct, frozen=True, kw_only=True):
-    """The keys of one queue, by the names that the scripts' headers use. ``cancelled`` is a channel, not a key.
+    """The keys of one queue, by the names that the scripts' headers use. ``cancelled`` and ``announced`` are channels.
 
     Of ``replies`` this is the beginning: each api that waits for replies has a list of its own.
     """
@@ -25,6 +25,7 @@ class Keys(Struct, frozen=True, kw_only=True):
     wake_sync: str
     wake_async: str
     cancelled: str
+    announced: str
     sync: str
     message: str
     replies: str

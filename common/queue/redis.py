@@ -6,14 +6,15 @@ serve nothing else, and is thrown away when its wait is cancelled.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from redis.exceptions import NoScriptError
 
-from common.errors import EvictingRedisError, NotReservedError, QueueFullError
+from common.errors import EvictingRedisError, NotReservedError, QueueFullError, UnavailableError
 from common.models import QueueEntry
-from common.queue import cancellations, codec, replies, scripts
+from common.queue import channels, codec, replies, scripts
 from common.queue.base import (
     Acked,
     Cancelled,
@@ -168,7 +169,18 @@ class RedisQueue:
         return found
 
     def cancellations(self) -> AsyncIterator[UUID]:
-        return cancellations.listen(self._link, self._keys.cancelled)
+        return channels.listen(self._link, self._keys.cancelled)
+
+    async def announce(self, ids: Sequence[UUID]) -> None:
+        for part in _parts(ids):
+            message = codec.encode_ids(part)
+            try:
+                await self._link.reach(partial(self._publish, message), again=False)
+            except UnavailableError:
+                return  # the rest would find no one either
+
+    def announcements(self) -> AsyncIterator[UUID]:
+        return channels.listen(self._link, self._keys.announced)
 
     async def maintain(self) -> int | None:
         return codec.decode_next_ms(await self._run(scripts.MAINTAIN))
@@ -218,6 +230,9 @@ class RedisQueue:
 
     async def aclose(self) -> None:
         await self._link.aclose()
+
+    async def _publish(self, message: bytes) -> None:
+        await self._link.commands.publish(self._keys.announced, message)
 
     def _replies_to(self, call: Reservation | DeadCall) -> str:
         """The last key of a script that leaves a reply."""

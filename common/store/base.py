@@ -92,6 +92,28 @@ class CallResult(Struct, frozen=True, kw_only=True):
     format: str
 
 
+class LogChunk(Struct, frozen=True, kw_only=True):
+    """More of the log of a call that runs under *token*: from its byte ``first`` on, with the marks up to its end."""
+
+    id: UUID
+    token: int
+    first: int
+    chunk: bytes
+    marks: LogMarks
+
+
+class LogPart(Struct, frozen=True, kw_only=True):
+    """Part of a call's log, and whether the call was final when it was read: then no more comes.
+
+    ``begun_at_ms``: when the log's first byte came, None for an empty one. Another instant means another log: that of
+    another attempt, which has taken its place.
+    """
+
+    chunk: bytes
+    begun_at_ms: int | None
+    is_final: bool
+
+
 class LogStore(Protocol):
     """What calls printed on stderr, as the bytes they were."""
 
@@ -105,6 +127,10 @@ class LogStore(Protocol):
 
     async def get_log_marks(self, app_name: str, call_id: UUID) -> LogMarks:
         """When which part of the call's log came, in order; empty where that was not noted."""
+        ...
+
+    async def get_log_part(self, app_name: str, call_id: UUID, first: int, max_bytes: int) -> LogPart:
+        """What is there of the call's log from byte *first* on, while it runs, too. Raises CallNotFoundError."""
         ...
 
 
@@ -232,6 +258,10 @@ class Datastore(LogStore, TokenStore, Steering, Protocol):
         """Calls, newest (largest id) first; none is an empty list."""
         ...
 
+    async def get_calls_by_id(self, ids: Sequence[UUID]) -> dict[UUID, Call]:
+        """Those of the calls that there are, of any app, as get_call gives them."""
+        ...
+
     async def get_payload(self, call_id: UUID) -> bytes:
         """The call's payload. Raises CallNotFoundError."""
         ...
@@ -253,6 +283,14 @@ class Datastore(LogStore, TokenStore, Steering, Protocol):
 
     async def mark_started(self, call_id: UUID, token: int, started_at: datetime) -> None:
         """Show when execution began; nothing happens if the token is no longer the row's."""
+        ...
+
+    async def extend_logs(self, chunks: Sequence[LogChunk]) -> set[UUID]:
+        """Keep more of the logs of running calls; return the ids that run under these tokens. Others stay as they are.
+
+        A chunk with ``first`` 0 takes the place of the log of an earlier attempt; the log ends with its chunk then. The
+        same chunk again changes nothing. The call's end overwrites it all.
+        """
         ...
 
     async def held(self, requests: Sequence[ClaimRequest]) -> set[UUID]:

@@ -106,6 +106,11 @@ class Calls(OnDatabase):
             rows = await connection.fetch(sql, *arguments)
         return [Call(**shown(row)) for row in rows]
 
+    async def get_calls_by_id(self, ids: Sequence[UUID]) -> dict[UUID, Call]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("get_calls_by_id"), ids)
+        return {row["id"]: Call(**shown(row)) for row in rows}
+
     async def count_calls(self, limit: int) -> CallCounts:
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("count_calls"), limit, timeout=COUNT_TIMEOUT_S)
@@ -206,12 +211,25 @@ def _mutable(call: Call) -> tuple[object, ...]:
     )
 
 
+def _stored(statuses: Sequence[CallStatus]) -> set[CallStatus]:
+    """How calls that are shown with these statuses may be stored."""
+    return {*statuses, *([CallStatus.DELAYED] if CallStatus.QUEUED in statuses else ())}
+
+
 def _listing(wanted: CallFilter) -> tuple[str, tuple[object, ...]]:
-    """The list as one of three statements, so that the planner always sees which index gives the order."""
+    """The list as one of four statements, so that the planner always sees which index gives the order."""
     app_name, path = searchable(wanted.app_name), searchable(wanted.path)
     page = wanted.cursor or AFTER_ALL_IDS, wanted.from_time, wanted.to_time, wanted.per_page
     if not app_name:
-        return query("get_calls"), (*page, path)
+        return query("get_calls"), (*page, path, wanted.statuses)
+    if wanted.statuses:
+        return query("get_calls_by_status"), (
+            *page,
+            app_name,
+            path,
+            wanted.statuses,
+            _stored(wanted.statuses),
+        )
     if not path:
         return query("get_calls_by_app"), (*page, app_name)
     return query("get_calls_by_path"), (*page, app_name, path)

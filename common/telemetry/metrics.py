@@ -42,6 +42,9 @@ class Metrics:
         self.reconciled = Counter(
             "millrace_calls_reconciled", "Calls the queue had lost and got back", registry=self.registry
         )
+        self.followers = Gauge(
+            "millrace_followers", "Clients that follow calls on this process", registry=self.registry
+        )
         self.queue_ready = Gauge(
             "millrace_queue_ready", "Calls that can be reserved now", ["priority"], registry=self.registry
         )

@@ -120,10 +120,14 @@ SELECT
 -- name: get_call
 SELECT * FROM visible_calls WHERE id = $2 AND app_name = $1
 
+-- name: get_calls_by_id
+SELECT * FROM visible_calls WHERE id = ANY ($1::uuid[])
+
 -- name: get_calls
 SELECT *
 FROM visible_calls
 WHERE ($5 = '' OR path = $5)
+    AND (cardinality($6::text[]) = 0 OR status = ANY ($6))
     AND id < $1
     AND created_at > coalesce($2::timestamptz, '-infinity')
     AND created_at < coalesce($3::timestamptz, 'infinity')
@@ -149,6 +153,30 @@ WHERE app_name = $5 AND path = $6
     AND created_at < coalesce($3::timestamptz, 'infinity')
 ORDER BY id DESC
 LIMIT $4
+
+-- name: get_calls_by_status
+-- Of each stored status one page, in the order of its index, and of those the first page: so it sorts some pages, never
+-- the list.
+WITH found AS (
+    SELECT one.id
+    FROM unnest($8::text[]) AS stored (status)
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM calls
+        WHERE app_name = $5
+            AND calls.status = stored.status
+            AND visible_status(calls.status, due_at) = ANY ($7::text[])
+            AND ($6 = '' OR path = $6)
+            AND id < $1
+            AND created_at > coalesce($2::timestamptz, '-infinity')
+            AND created_at < coalesce($3::timestamptz, 'infinity')
+        ORDER BY id DESC
+        LIMIT $4
+    ) AS one
+    ORDER BY one.id DESC
+    LIMIT $4
+)
+SELECT visible_calls.* FROM found JOIN visible_calls USING (id) ORDER BY id DESC
 
 -- name: count_calls
 -- Reads every call, once: its callers ask seldom. The sums are over all paths, also those beyond the limit.
@@ -191,6 +219,16 @@ ON CONFLICT (call_id) DO UPDATE SET app_name = excluded.app_name, log = excluded
 
 -- name: get_log
 SELECT log FROM call_logs WHERE call_id = $2 AND app_name = $1
+
+-- name: get_log_part
+-- Status and log at one instant: the end of a call writes both together.
+SELECT
+    calls.status IN ('success', 'error', 'cancelled') AS is_final,
+    (marks -> 0 ->> 1)::bigint AS begun_at_ms,
+    coalesce(substring(log FROM $3 + 1 FOR $4), '') AS chunk
+FROM calls
+LEFT JOIN call_logs ON call_logs.call_id = calls.id
+WHERE calls.id = $2 AND calls.app_name = $1
 
 -- name: get_log_marks
 SELECT marks FROM call_logs WHERE call_id = $2 AND app_name = $1

@@ -55,6 +55,26 @@ LEFT JOIN call_inputs ON call_inputs.call_id = claimed.id
 -- name: mark_started
 UPDATE calls SET started_at = $3 WHERE id = $1 AND token = $2 AND status = 'running'
 
+-- name: extend_logs
+-- The lock keeps others from claiming or ending the call until its log is written.
+WITH given AS (
+    SELECT *
+    FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::bytea[], $5::text[]) AS given (id, token, first, chunk, marks)
+), held AS (
+    SELECT calls.id, calls.app_name, given.first, given.chunk, given.marks
+    FROM calls
+    JOIN given ON given.id = calls.id AND given.token = calls.token
+    WHERE calls.status = 'running'
+    ORDER BY calls.id
+    FOR SHARE OF calls
+)
+INSERT INTO call_logs (call_id, app_name, log, marks)
+SELECT id, app_name, chunk, marks::jsonb FROM held
+ON CONFLICT (call_id) DO UPDATE SET
+    log = substring(call_logs.log FOR (SELECT first FROM held WHERE held.id = call_logs.call_id)) || excluded.log,
+    marks = excluded.marks
+RETURNING call_id AS id
+
 -- name: held
 SELECT calls.id
 FROM calls

@@ -107,6 +107,11 @@ OPERATIONS: dict[str, tuple[str, Operate, Check]] = {
         lambda scene: scene.queue.cancel([call.id for call in scene.calls]),
         cancelled_again_all_know,
     ),
+    "announce": (
+        "nothing",
+        lambda scene: scene.queue.announce([call.id for call in scene.calls]),
+        pushed_again_all_are_there,
+    ),
     "wait": ("ready", lambda scene: scene.queue.wait([Lane.ASYNC], 4), reserved_all_are_there),
     "wait in vain": (
         "nothing",

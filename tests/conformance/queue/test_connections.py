@@ -94,8 +94,8 @@ async def test_a_wait_and_a_listener_on_half_open_connections_recover(
 ) -> None:
     proxy, url = proxied
     monkeypatch.setattr("common.queue.redis.REPLY_S", 0.3)
-    monkeypatch.setattr("common.queue.cancellations.REPLY_S", 0.3)
-    monkeypatch.setattr("common.queue.cancellations.QUIET_S", 0.1)
+    monkeypatch.setattr("common.queue.channels.REPLY_S", 0.3)
+    monkeypatch.setattr("common.queue.channels.QUIET_S", 0.1)
     monkeypatch.setattr("common.queue.replies.REPLY_S", 0.3)
     monkeypatch.setattr("common.queue.replies.BLOCK_S", 0.1)
     async with opened(url) as queue:

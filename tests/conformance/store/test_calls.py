@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -180,6 +181,52 @@ async def test_calls_are_filtered_by_app_and_path(store: PostgresStore) -> None:
         (CallFilter(app_name="app", path="\0"), set()),
     ):
         assert {call.id for call in await store.get_calls(filter)} == expected
+
+
+async def test_calls_are_filtered_by_the_status_that_is_shown(store: PostgresStore) -> None:
+    queued, due, delayed, running, done, elsewhere = calls = [
+        a_call(),
+        a_call(delay=3600),
+        a_call(delay=3600),
+        a_call(),
+        a_call(),
+        a_call(path="/other"),
+    ]
+    await submit(store, *calls, a_call(app_name="second"))
+    await fall_due(store, [due])
+    for call in (running, done):
+        await claim(store, call, 1)
+    await settle(store, done, 1)
+
+    async def listed(*statuses: CallStatus, **fields: Any) -> list[Call]:
+        wanted = CallFilter(**{"app_name": "app", "statuses": statuses, **fields})
+        found = [call.id for call in await store.get_calls(wanted)]
+        return [call for id_ in found for call in calls if call.id == id_]
+
+    status = CallStatus
+    assert await listed() == calls[::-1]
+    assert await listed(status.QUEUED) == [elsewhere, due, queued]
+    assert await listed(status.DELAYED) == [delayed]
+    assert await listed(status.QUEUED, status.DELAYED) == [elsewhere, delayed, due, queued]
+    assert await listed(status.RUNNING, status.SUCCESS) == [done, running]
+    assert await listed(status.ERROR) == []
+    assert await listed(*CallStatus) == calls[::-1]
+    assert await listed(status.QUEUED, path="/hello") == [due, queued]
+    assert await listed(status.QUEUED, per_page=2) == [elsewhere, due]
+    assert await listed(status.QUEUED, cursor=due.id) == [queued]
+    assert await listed(status.RUNNING, app_name="") == [running]
+    assert await listed(status.RUNNING, from_time=NOW) == []
+    due_call = next(call for call in await store.get_calls(CallFilter(app_name="app")) if call.id == due.id)
+    assert due_call.status is status.QUEUED
+
+
+async def test_calls_are_read_by_their_ids(store: PostgresStore) -> None:
+    calls = [a_call(), a_call(delay=3600), a_call(app_name="second")]
+    await submit(store, *calls)
+    await fall_due(store, calls[1:2])
+    found = await store.get_calls_by_id([*[call.id for call in calls], new_id(), calls[0].id])
+    assert found == {call.id: await store.get_call(call.app_name, call.id) for call in calls}
+    assert await store.get_calls_by_id([]) == {}
 
 
 async def test_time_bounds_are_exclusive(store: PostgresStore) -> None:

@@ -22,7 +22,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     [
         ("get_apps", ("", "", [], 30), "apps_pkey"),
         ("get_routes_by_app", ("app", "", "", 30), "routes_pkey"),
-        ("get_calls", (*PAGE, ""), "calls_pkey"),
+        ("get_calls", (*PAGE, "", []), "calls_pkey"),
         ("get_calls_by_app", (*PAGE, "app"), "calls_by_app"),
         ("get_calls_by_path", (*PAGE, "app", "/hello"), "calls_by_path"),
         ("unfinished", (3, 0, None, 20.0, 1000), "calls_unfinished"),
@@ -55,6 +55,27 @@ async def test_pages_of_the_queue_begin_in_the_middle_of_the_index(store: Postgr
         node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Index Name") == "calls_unfinished"
     ]
     assert "order_no" in scan["Index Cond"]
+
+
+@pytest.mark.parametrize("path", ["", "/hello"])
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_list_by_status_reads_a_page_of_each_status_and_sorts_no_more(
+    store: PostgresStore, path: str, mode: str
+) -> None:
+    by_status = ("app", path, ["queued", "error"], ["queued", "delayed", "error"])
+    async with store.get_database().acquire() as connection, connection.transaction():
+        for setting in ("enable_seqscan", "enable_bitmapscan"):
+            await connection.execute(f"SET LOCAL {setting} = off")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        text = await connection.fetchval(
+            f"EXPLAIN (FORMAT JSON) {query('get_calls_by_status')}", *PAGE, *by_status
+        )
+    found = nodes(json.loads(text)[0]["Plan"])
+    (scan,) = [node for node in found if node.get("Index Name") == "calls_by_status"]
+    assert scan["Scan Direction"] == "Backward"
+    assert all(column in scan["Index Cond"] for column in ("app_name", "status", "id <"))
+    (page,) = [node for node in found if node["Node Type"] == "Limit" and scan in node["Plans"]]
+    assert page["Parent Relationship"] == "Inner", "each status has a page of its own, unsorted"
 
 
 @pytest.mark.parametrize(

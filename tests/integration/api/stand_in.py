@@ -39,8 +39,8 @@ class StandIn:
             if one.ticket is not None
         ]
 
-    async def reply(self, taken: Taken, outcome: Outcome) -> Acked:
-        message = encode_reply(SyncReply(id=taken.call.id, outcome=outcome))
+    async def reply(self, taken: Taken, outcome: Outcome, claimed_at: datetime | None = None) -> Acked:
+        message = encode_reply(SyncReply(id=taken.call.id, outcome=outcome, claimed_at=claimed_at))
         return await self._queue.reply(taken.reservation, message)
 
     async def answer_next(self, **fields: Any) -> Taken:

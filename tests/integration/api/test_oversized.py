@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from api.keys import METRICS
+from api.keys import ANNOUNCER, METRICS
 from api.oversized import HEAD_CALLS, Oversized
 from common.errors import QueueUnavailableError
 from common.models import Call, CallStatus, QueueEntry, new_id
@@ -21,7 +21,7 @@ SMALL = Capacity(slots=4, sync_slots=0, async_slots=4, free_mb=SMALL_MB, total_m
 
 
 def oversized_of(api: ServedApi, grace_s: float = 0) -> Oversized:
-    return Oversized(api.store, api.queue, api.app[METRICS], grace_s)
+    return Oversized(api.store, api.queue, api.app[ANNOUNCER], api.app[METRICS], grace_s)
 
 
 async def queued(api: ServedApi, count: int, memory_mb: int) -> list[QueueEntry]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -84,6 +85,47 @@ async def test_the_function_answers_with_its_status_headers_and_bytes(
     assert b'millrace_sync_calls_answered_total{status="201"} 1.0' in (await api.get("/metrics")).body
     assert await api.rows() == 0  # the worker records what it ran
     assert await calls_in_queue(api) == 0
+
+
+def timings_of(answer: Answer) -> dict[str, float]:
+    """The last Server-Timing of an answer, in ms."""
+    parts = answer.headers.getall("Server-Timing")[-1].split(", ")
+    return {name: float(dur) for name, dur in (part.split(";dur=") for part in parts)}
+
+
+async def test_an_answer_says_what_took_how_long(api: ServedApi, worker: StandIn) -> None:
+    path = await sync_route(api)
+    answering = asking(api, path)
+    taken = await worker.take()
+    created_at = taken.call.created_at
+    assert created_at is not None
+    claimed_at, started_at = created_at + timedelta(seconds=1), created_at + timedelta(seconds=3)
+    outcome = ended(started_at=started_at, response_headers={"Server-Timing": ["db;dur=1"], "X-A": ["1"]})
+    outcome = replace(outcome, completed_at=started_at + timedelta(milliseconds=250.04))
+    await worker.reply(taken, outcome, claimed_at)
+    answer = await answering
+    assert answer.headers.getall("Server-Timing")[0] == "db;dur=1", "the function's own stays"
+    timings = timings_of(answer)
+    total = timings.pop("total")
+    assert timings == {"queue": 1000.0, "start": 2000.0, "run": 250.0}
+    assert 0 < total < 2000
+
+
+async def test_a_failed_answer_says_what_took_how_long_as_far_as_that_is_known(
+    api: ServedApi, worker: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "WAIT_MIN_S", 0.3)
+    path = await sync_route(api, timeout=1)
+    answering = asking(api, path)
+    taken = await worker.take()
+    failed = ended(CallStatus.ERROR, reason=Reason.BAD_EXIT, started_at=datetime.now(UTC))
+    await worker.reply(taken, failed)
+    answer = await answering
+    assert (answer.status, set(timings_of(answer))) == (502, {"run", "total"})
+    unanswered = await api.ask("POST", path)
+    assert unanswered.status == 503
+    timings = timings_of(unanswered)
+    assert timings["queue"] == timings["total"] >= 300
 
 
 async def test_a_worker_gets_all_that_it_needs_from_the_queue(api: ServedApi, worker: StandIn) -> None:

@@ -14,12 +14,14 @@ from msgspec.structs import replace
 
 from common.errors import StoreUnavailableError
 from common.models import CallStatus, Outcome, new_id
+from common.queue.announcer import Announcer
 from common.queue.base import Capacity
 from common.store.base import ClaimRequest
 from common.store.finished import FinishedRecorder
 from common.telemetry.metrics import Metrics
 from tests.integration.worker.bench import Bench, free_port
 from tests.polling import eventually
+from worker.livelogs import LiveLogs
 from worker.recorder import Recorder
 from worker.runs import Run
 from worker.spool import Spool
@@ -232,13 +234,17 @@ async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Be
 @asynccontextmanager
 async def recording_to(bench: Bench) -> AsyncIterator[Recorder]:
     finished = FinishedRecorder(bench.store)
-    recorder = Recorder(bench.store, bench.queue, finished, Spool(bench.settings), Metrics())
+    announcer = Announcer(bench.queue)
+    live_logs = LiveLogs(bench.store, announcer)
+    spool = Spool(bench.settings)
+    recorder = Recorder(bench.store, bench.queue, finished, spool, announcer, live_logs, Metrics())
     recording = asyncio.create_task(recorder.run())
     try:
         yield recorder
     finally:
         recording.cancel()
         await finished.aclose()
+        await announcer.aclose()
 
 
 async def claimed(bench: Bench, call_ids: Sequence[UUID]) -> list[Run]:

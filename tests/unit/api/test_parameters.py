@@ -3,9 +3,17 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from api.parameters import id_cursor_of, key_cursor, key_cursor_of, per_page_of, time_of
-from common.errors import InvalidFromTimeError
-from common.models import new_id
+from api.parameters import (
+    id_cursor_of,
+    key_cursor,
+    key_cursor_of,
+    per_page_of,
+    statuses_of,
+    time_of,
+    wait_s_of,
+)
+from common.errors import InvalidFromTimeError, InvalidStatusError, InvalidWaitError
+from common.models import CallStatus, new_id
 
 
 @pytest.mark.parametrize(
@@ -63,3 +71,41 @@ def test_times_are_unix_seconds_of_any_size() -> None:
     for text in ("x", "1.5", str(2**63), "1" * 30, "1e3", "\u0661"):
         with pytest.raises(InvalidFromTimeError):
             read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"),
+    [("0", 0), ("60", 60), ("60.000", 60), ("1.5", 1.5), (".25", 0.25), ("3.", 3), ("05", 5)],
+)
+def test_a_wait_is_a_plain_number_of_seconds(text: str, wait_s: float) -> None:
+    assert wait_s_of(make_mocked_request("GET", f"/?wait={text}")) == wait_s
+
+
+def test_without_a_wait_there_is_none() -> None:
+    assert wait_s_of(make_mocked_request("GET", "/")) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-0", "60.1", "99", "100", "nan", "1e0", ".", "1.1.1", "0.0000000000001"]
+)
+def test_another_wait_is_refused(text: str) -> None:
+    with pytest.raises(InvalidWaitError) as refused:
+        wait_s_of(make_mocked_request("GET", f"/?wait={text}"))
+    assert refused.value.field == "wait"
+
+
+@pytest.mark.parametrize(
+    ("text", "statuses"),
+    [
+        ("", ()),
+        ("error", (CallStatus.ERROR,)),
+        ("running,queued,running", (CallStatus.RUNNING, CallStatus.QUEUED)),
+    ],
+)
+def test_statuses_are_a_list_with_commas(text: str, statuses: tuple[CallStatus, ...]) -> None:
+    assert statuses_of(make_mocked_request("GET", f"/?status={text}")) == statuses
+
+
+def test_an_unknown_status_is_refused_and_the_known_ones_are_named() -> None:
+    with pytest.raises(InvalidStatusError, match="delayed, queued, running, success, error, cancelled"):
+        statuses_of(make_mocked_request("GET", "/?status=queued,done"))

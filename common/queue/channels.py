@@ -1,4 +1,7 @@
-"""Listens for cancels of running calls, as they are asked for. A message lost loses nothing: extend says it too."""
+"""Channels that carry ids of calls: cancels as they are asked for, and transitions as they were committed.
+
+A message is some ids, one after the other. One that is lost loses nothing: what it says stands in the record, too.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,8 +24,8 @@ async def listen(link: RedisLink, channel: str) -> AsyncIterator[UUID]:
             async with asyncio.timeout(REPLY_S):
                 await pubsub.subscribe(channel)
             while True:
-                for cancelled in await _next(pubsub):
-                    yield cancelled
+                for call_id in await _next(pubsub):
+                    yield call_id
                 reconnects.reset()
         except UNREACHABLE:
             await link.drop_idle()

@@ -35,6 +35,7 @@ class GiveBack(Struct, frozen=True, kw_only=True):
 
     delay_ms: int
     give_back_attempt: bool
+    failed: Outcome | None = None  # the attempt had one, but its route wants another
 
 
 class Runner(Protocol):
@@ -123,6 +124,8 @@ class Executor:
 
     async def _give_back(self, run: Run, ending: GiveBack) -> None:
         log.info("call given back", call_id=run.call.id, attempt=run.call.attempt, delay_ms=ending.delay_ms)
+        if ending.failed is not None:
+            await self._recorder.keep_log(run, ending.failed)
         await self._recorder.give_back(
             run, delay_ms=ending.delay_ms, give_back_attempt=ending.give_back_attempt
         )
@@ -136,7 +139,7 @@ def _or_retry(run: Run, outcome: Outcome) -> Outcome | GiveBack:
     if delay_ms is None:
         return outcome
     log.info("call failed, to be retried", call_id=run.call.id, reason=outcome.reason, detail=outcome.detail)
-    return GiveBack(delay_ms=delay_ms, give_back_attempt=False)
+    return GiveBack(delay_ms=delay_ms, give_back_attempt=False, failed=outcome)
 
 
 def _stopped(run: Run) -> Outcome | GiveBack | None:

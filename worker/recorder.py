@@ -20,7 +20,7 @@ from common.errors import UnavailableError
 from common.models import Call, Outcome, SyncReply, encode_reply
 from common.queue.announcer import Announcer
 from common.queue.base import Acked, MessageQueue, Reservation
-from common.store.base import ClaimRequest, Datastore, Settlement
+from common.store.base import ClaimRequest, Datastore, LogChunk, Settlement
 from common.store.finished import FinishedRecorder
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics, phase_times_s
@@ -184,6 +184,14 @@ class Recorder:
             await self._store.mark_started(run.call.id, run.token, started_at)
         except UnavailableError:
             log.warning("start not shown", call_id=run.call.id)
+
+    async def keep_log(self, run: Run, outcome: Outcome) -> None:
+        """Keep the log of an attempt that failed and is not the last one, until the next one's takes its place."""
+        chunk = LogChunk(id=run.call.id, token=run.token, first=0, chunk=outcome.log, marks=outcome.log_marks)
+        try:
+            await self._store.extend_logs([chunk])
+        except UnavailableError:
+            log.warning("log of an attempt not kept", call_id=run.call.id)
 
     async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
         """Return a call to its place in the queue. Failures are harmless: its lease expires then."""

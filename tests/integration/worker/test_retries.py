@@ -19,7 +19,7 @@ async def test_a_failed_call_is_tried_again_until_it_succeeds(bench: Bench) -> N
 
 
 async def test_between_two_attempts_it_is_delayed(bench: Bench) -> None:
-    call_id = await bench.submit("exit 3", retry=RetryPolicy(max_attempts=2, backoff=60))
+    call_id = await bench.submit("echo no >&2; exit 3", retry=RetryPolicy(max_attempts=2, backoff=60))
     async with bench.worker():
 
         async def delayed() -> Call | None:
@@ -29,6 +29,7 @@ async def test_between_two_attempts_it_is_delayed(bench: Bench) -> None:
         call = await eventually(delayed)
         assert call is not None
         assert call.due_at is not None
+        assert await bench.log(call_id) == "no\n"
         assert 20 < (call.due_at - datetime.now(UTC)).total_seconds() <= 60
 
         async def waits() -> bool:

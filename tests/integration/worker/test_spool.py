@@ -11,7 +11,7 @@ from deploy.local import LocalPostgres
 from tests.integration.worker.bench import child_of, is_running, open_bench
 from tests.polling import eventually
 
-ONCE = "sleep 1; echo attempt $FN_ATTEMPT; echo noise >&2"
+ONCE = "sleep 3; echo attempt $FN_ATTEMPT; echo noise >&2"
 
 
 @pytest.mark.timeout(120)

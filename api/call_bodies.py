@@ -7,10 +7,12 @@ nothing; whether the route's function can take the payload is decided where the 
 import base64
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from multidict import CIMultiDict
 
+from api.fields import said
 from api.idempotency import checked_key
 from api.schemas import FIELD_MAX_CHARS, converted, named, read_json
 from common.errors import (
@@ -38,21 +40,43 @@ CALLS_MAX = 1000
 VALUES_MAX = 200_000
 
 _CALLS = "calls"
-_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+METHOD = "^[A-Z][A-Z-]{0,31}$"
+_METHOD = re.compile(METHOD)
+
+_TIMEOUT = said("Seconds that it may run, if not its route's.", minimum=1, maximum=MAX_ASYNC_TIMEOUT)
+_KEY = said("As the header `Idempotency-Key`.", pattern="^[!-~]{1,255}$")
 
 
-class CallFields(Struct, frozen=True, kw_only=True):
+def _up_to(most: int, description: str) -> Meta:
+    return said(description, minimum=0, maximum=most, default=0)
+
+
+class CallFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a body may ask of one call."""
 
-    path: str | None = None
-    method: str | None = None
-    payload: str | None = None
-    payload_base64: str | None = None
-    priority: int | None = None
-    delay: int | None = None
-    timeout: int | None = None
-    headers: dict[str, str | list[str]] | None = None
-    idempotency_key: str | None = None
+    path: Annotated[str, said("The path of the route.")] | None = None
+    method: Annotated[str, said("The function is told it.", pattern=METHOD, default="POST")] | None = None
+    payload: Annotated[str, said("What the function reads.")] | None = None
+    payload_base64: Annotated[str, said("The same, for what is no text. Not both.")] | None = None
+    priority: Annotated[int, _up_to(MAX_PRIORITY, "Higher ones come first.")] | None = None
+    delay: Annotated[int, _up_to(MAX_DELAY_S, "Seconds that it waits before its turn can come.")] | None = (
+        None
+    )
+    timeout: Annotated[int, _TIMEOUT] | None = None
+    headers: Annotated[dict[str, str | list[str]], said("The function is told them.")] | None = None
+    idempotency_key: Annotated[str, _KEY] | None = None
+
+
+class NewCall(CallFields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A call to submit. The route's type does not matter: it is an async one."""
+
+    path: Annotated[str, said("The path of the route.", pattern="^/")]
+
+
+class NewCalls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Many calls at once. What is wrong with one is no trouble to the others."""
+
+    calls: Annotated[list[NewCall], said("", minItems=1, maxItems=CALLS_MAX)]
 
 
 class AskedCall(Struct, frozen=True, kw_only=True):

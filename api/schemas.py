@@ -7,14 +7,16 @@ JSON value without doubled keys. Nothing here validates more than types; the mod
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from api import answers, overviews
+from api.fields import AppFields, RouteFields, Texts, TokenFields
 from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
-from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, CallStats, RetryPolicy, Route, Token
+from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, Route, Token
 
 JSON = "application/json; charset=utf-8"
 JSON_MAX_BYTES = 1024 * 1024
@@ -22,46 +24,7 @@ FIELD_MAX_CHARS = 100  # of a bad field's name in an answer
 
 _PLACE = re.compile(r" - at `\$\.(\w+)")
 
-Texts = dict[str, str | None]
-Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
-NotNegative = Annotated[int, Meta(ge=0)]
 UINT64_MAX = 2**64 - 1  # msgspec knows no bound beyond 2**63
-
-
-class AppFields(Struct, frozen=True, kw_only=True):
-    """What an app's body may set; times are ours to set."""
-
-    name: str | None = None
-    config: Texts | None = None
-
-
-class RouteFields(Struct, frozen=True, kw_only=True):
-    """What a route's body may set; the app comes from the path of the request."""
-
-    path: str | None = None
-    image: str | None = None
-    memory: NotNegative | None = None
-    headers: dict[str, list[str | None] | None] | None = None
-    type: str | None = None
-    format: str | None = None
-    timeout: Int32 | None = None
-    idle_timeout: Int32 | None = None
-    config: Texts | None = None
-    writable_root: bool | None = None
-    json_framing: str | None = None
-    body_encoding: str | None = None
-    public: bool | None = None
-    retry: RetryPolicy | None = None
-    max_age: Int32 | None = None
-
-
-class TokenFields(Struct, frozen=True, kw_only=True):
-    """What a new token's body says."""
-
-    name: str | None = None
-    scope: str | None = None
-    app: str | None = None
-
 
 Fields = TypeVar("Fields", bound=Struct)
 
@@ -185,65 +148,77 @@ def json_response(body: object, status: int = 200) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(body) + b"\n", headers={"Content-Type": JSON})
 
 
-def app_json(app: App) -> dict[str, Any]:
+def app_json(app: App) -> answers.App:
     """An app as shown: config only if there is any."""
-    return _given(name=app.name, config=app.config or None, **_times(app, "created_at", "updated_at"))
+    return answers.App(
+        name=app.name,
+        config=app.config or UNSET,
+        created_at=optional_timestamp(app.created_at),
+        updated_at=optional_timestamp(app.updated_at),
+    )
 
 
-def route_json(route: Route) -> dict[str, Any]:
+def route_json(route: Route) -> answers.Route:
     """A route as shown: headers and config only if there are any, what Fn v1 does not know only if it is asked for."""
-    return _given(
+    return answers.Route(
         app_name=route.app_name,
         path=route.path,
         image=route.image,
         memory=route.memory,
-        headers=route.headers or None,
+        headers=route.headers or UNSET,
         type=route.type,
         format=route.format,
         timeout=route.timeout,
         idle_timeout=route.idle_timeout,
-        config=route.config or None,
-        writable_root=route.writable_root or None,
+        config=route.config or UNSET,
+        writable_root=route.writable_root or UNSET,
         json_framing=_unless(FRAMING_UNIVERSAL, route.json_framing),
         body_encoding=_unless(BODY_TEXT, route.body_encoding),
-        public=route.public or None,
-        retry=route.retry if route.retry and route.retry.max_attempts > 1 else None,
-        max_age=route.max_age or None,
-        **_times(route, "created_at", "updated_at"),
+        public=route.public or UNSET,
+        retry=route.retry if route.retry and route.retry.max_attempts > 1 else UNSET,
+        max_age=route.max_age or UNSET,
+        created_at=optional_timestamp(route.created_at),
+        updated_at=optional_timestamp(route.updated_at),
     )
 
 
-def call_json(call: Call) -> dict[str, Any]:
+def call_json(call: Call) -> answers.Call:
     """A call as shown: what is not known, or empty, is left out. Never its payload, headers or environment."""
-    return _given(
+    return answers.Call(
         id=call.id,
-        parent_id=call.parent_id,
+        parent_id=answers.known(call.parent_id),
         status=call.status,
-        reason=call.reason,
-        detail=call.detail or None,
-        error=call.error or None,
-        exit_code=call.exit_code,
+        reason=answers.known(call.reason),
+        detail=call.detail or UNSET,
+        error=call.error or UNSET,
+        exit_code=answers.known(call.exit_code),
         app_name=call.app_name,
         path=call.path,
-        type=call.type or None,
+        type=call.type or UNSET,
         priority=call.priority,
-        delay=call.delay or None,
-        timeout=call.timeout or None,
+        delay=call.delay or UNSET,
+        timeout=call.timeout or UNSET,
         attempt=call.attempt,
-        cold=call.cold,
-        **_times(call, "created_at", "due_at", "claimed_at", "started_at", "completed_at"),
-        stats=_stats_json(call.stats) or None,
+        cold=answers.known(call.cold),
+        created_at=optional_timestamp(call.created_at),
+        due_at=optional_timestamp(call.due_at),
+        claimed_at=optional_timestamp(call.claimed_at),
+        started_at=optional_timestamp(call.started_at),
+        completed_at=optional_timestamp(call.completed_at),
+        stats=[answers.Stat(timestamp=timestamp(stat.timestamp), metrics=stat.metrics) for stat in call.stats]
+        or UNSET,
     )
 
 
-def token_json(token: Token) -> dict[str, Any]:
-    """A token as shown: never its hash."""
-    return _given(
+def token_json(token: Token, secret: str | None = None) -> overviews.Token:
+    """A token as shown: never its hash, and its secret once."""
+    return overviews.Token(
+        token=answers.known(secret),
         id=token.id,
         name=token.name,
         scope=token.scope,
-        app=token.app_name,
-        **_times(token, "created_at"),
+        app=answers.known(token.app_name),
+        created_at=optional_timestamp(token.created_at),
     )
 
 
@@ -252,18 +227,10 @@ def timestamp(instant: datetime) -> str:
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-def _stats_json(stats: CallStats) -> list[dict[str, Any]]:
-    return [{"timestamp": timestamp(stat.timestamp), "metrics": stat.metrics} for stat in stats]
+def optional_timestamp(instant: datetime | None) -> str | UnsetType:
+    """The instant as `timestamp` writes it; UNSET without one."""
+    return UNSET if instant is None else timestamp(instant)
 
 
-def _times(of: Struct, *names: str) -> dict[str, str | None]:
-    instants = {name: getattr(of, name) for name in names}
-    return {name: instant and timestamp(instant) for name, instant in instants.items()}
-
-
-def _unless(default: str, value: str) -> str | None:
-    return None if value in ("", default) else value
-
-
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+def _unless(default: str, value: str) -> str | UnsetType:
+    return UNSET if value in ("", default) else value

@@ -1,6 +1,7 @@
 """The URL table: every path that is served, who may ask for it, and what it is for. A wrong method is an unknown path.
 
-The table is also what the API's description is generated from.
+The table is also what the API's description is generated from (openapi.py); what a handler takes, answers and refuses
+stands in descriptions/.
 """
 
 from enum import Enum
@@ -9,10 +10,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
+from api.descriptions import DESCRIPTIONS
+from api.descriptions.parts import UNDESCRIBED, Description
 from api.handlers import (
     apps,
     calls,
     dead,
+    docs,
     follow,
     health,
     invoke,
@@ -27,7 +31,8 @@ from api.handlers import (
 APP = "/v1/apps/{app:[^/]+}"
 # An empty name is no unknown path but a missing name.
 IN_APP = "/v1/apps/{app:[^/]*}"
-ROUTE = IN_APP + "/routes/{route:.*}"
+# A route's path may hold anything, line ends too: what is wrong with it is said by who looks for it.
+ROUTE = IN_APP + "/routes/{route:(?s:.*)}"
 CALL = IN_APP + "/calls/{call:[^/]+}"
 TOKENS = "/v1/tokens"
 
@@ -45,17 +50,21 @@ class Access(Enum):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One method of one path. ``summary`` is a short sentence for people."""
+    """One method of one path, or every one (``*``). ``summary`` is a short sentence for people."""
 
     method: str
     path: str
     handler: Handler
     access: Access
     summary: str
+    description: Description = UNDESCRIBED
 
 
 def _endpoint(method: str, path: str, handler: Handler, access: Access, summary: str) -> Endpoint:
-    return Endpoint(method=method, path=path, handler=handler, access=access, summary=summary)
+    description = DESCRIPTIONS.get(handler, UNDESCRIBED)
+    return Endpoint(
+        method=method, path=path, handler=handler, access=access, summary=summary, description=description
+    )
 
 
 URLS: tuple[Endpoint, ...] = (
@@ -64,6 +73,10 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint("GET", "/healthz", health.healthz, Access.OPEN, "Whether the process answers"),
     _endpoint("GET", "/readyz", health.readyz, Access.OPEN, "Whether Postgres and Redis answer"),
     _endpoint("GET", "/metrics", health.metrics, Access.ADMIN, "Metrics in Prometheus's text format"),
+    _endpoint("GET", "/openapi.json", docs.get_openapi, Access.OPEN, "What the api can do, for programs"),
+    _endpoint("GET", "/docs", docs.get_docs, Access.OPEN, "What the api can do, for people"),
+    _endpoint("GET", "/docs/docs.css", docs.get_style, Access.OPEN, "The style of that page"),
+    _endpoint("GET", "/docs/docs.js", docs.get_script, Access.OPEN, "The script of that page"),
     _endpoint("GET", "/v1/apps", apps.list_apps, Access.APP, "List apps"),
     _endpoint("POST", "/v1/apps", apps.create_app, Access.ADMIN, "Create an app"),
     _endpoint("GET", APP, apps.get_app, Access.APP, "Show an app"),
@@ -106,7 +119,7 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint("POST", TOKENS, tokens.create_token, Access.ADMIN, "Create a token; its secret is shown once"),
     _endpoint("DELETE", TOKENS + "/{token:[^/]+}", tokens.revoke_token, Access.ADMIN, "Revoke a token"),
     _endpoint("*", "/r/{app:[^/]+}", invoke.invoke, Access.INVOKE, "Call an app's root route"),
-    _endpoint("*", "/r/{app:[^/]*}/{route:.*}", invoke.invoke, Access.INVOKE, "Call a route"),
+    _endpoint("*", "/r/{app:[^/]*}/{route:(?s:.*)}", invoke.invoke, Access.INVOKE, "Call a route"),
 )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from api.answers import AppAnswer, AppList, Done
 from api.keys import ANNOUNCER, BODIES, QUEUE, ROUTES, STORE, TOKENS
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of
 from api.schemas import JSON_MAX_BYTES, app_json, decode_app, json_response
@@ -23,11 +24,11 @@ async def list_apps(request: web.Request) -> web.Response:
     apps = await request.app[STORE].get_apps(wanted)
     cursor = key_cursor(apps[-1].name, len(apps), per_page) if apps else ""
     return json_response(
-        {
-            "message": "Successfully listed applications",
-            "next_cursor": cursor,
-            "apps": [app_json(app) for app in apps],
-        }
+        AppList(
+            message="Successfully listed applications",
+            next_cursor=cursor,
+            apps=[app_json(app) for app in apps],
+        )
     )
 
 
@@ -35,12 +36,12 @@ async def create_app(request: web.Request) -> web.Response:
     app = await _body(request)
     app.validate()
     created = await request.app[STORE].insert_app(app.set_defaults(datetime.now(UTC)))
-    return json_response({"message": "App successfully created", "app": app_json(created)})
+    return _answer("App successfully created", created)
 
 
 async def get_app(request: web.Request) -> web.Response:
     app = await request.app[STORE].get_app(app_name_of(request))
-    return json_response({"message": "Successfully loaded app", "app": app_json(app)})
+    return _answer("Successfully loaded app", app)
 
 
 async def update_app(request: web.Request) -> web.Response:
@@ -51,7 +52,7 @@ async def update_app(request: web.Request) -> web.Response:
     validate_config(change.config, "app.config")
     app = await request.app[STORE].update_app(App(name=name, config=change.config))
     request.app[ROUTES].forget(name)
-    return json_response({"message": "App successfully updated", "app": app_json(app)})
+    return _answer("App successfully updated", app)
 
 
 async def delete_app(request: web.Request) -> web.Response:
@@ -63,9 +64,13 @@ async def delete_app(request: web.Request) -> web.Response:
     # Without it what waits would be found to be gone when its turn comes, and what runs would run to its end.
     with suppress(QueueUnavailableError):
         await request.app[QUEUE].cancel(unfinished)
-    return json_response({"message": "App deleted"})
+    return json_response(Done(message="App deleted"))
 
 
 async def _body(request: web.Request) -> App:
     async with request.app[BODIES].body(request, JSON_MAX_BYTES) as body:
         return decode_app(body)
+
+
+def _answer(message: str, app: App) -> web.Response:
+    return json_response(AppAnswer(message=message, app=app_json(app)))

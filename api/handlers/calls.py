@@ -3,6 +3,7 @@
 from aiohttp import web
 from multidict import CIMultiDict
 
+from api.answers import CallAnswer, CallList, Log, LogAnswer
 from api.handlers.follow import follow_log, when_final
 from api.headers import passed_headers
 from api.keys import STORE
@@ -51,11 +52,11 @@ async def list_calls(request: web.Request) -> web.Response:
         await request.app[STORE].get_app(app_name)
     cursor = str(calls[-1].id) if len(calls) == per_page else ""
     return json_response(
-        {
-            "message": "Successfully listed calls",
-            "next_cursor": cursor,
-            "calls": [call_json(call) for call in calls],
-        }
+        CallList(
+            message="Successfully listed calls",
+            next_cursor=cursor,
+            calls=[call_json(call) for call in calls],
+        )
     )
 
 
@@ -67,7 +68,7 @@ async def get_call(request: web.Request) -> web.Response:
         call = await when_final(request, app_name, call_id, wait_s)
     else:
         call = await request.app[STORE].get_call(app_name, call_id)
-    return json_response({"message": "Successfully loaded call", "call": call_json(call)})
+    return json_response(CallAnswer(message="Successfully loaded call", call=call_json(call)))
 
 
 async def get_log(request: web.Request) -> web.StreamResponse:
@@ -94,8 +95,8 @@ async def get_log(request: web.Request) -> web.StreamResponse:
         log = b""  # it ended before it could write one
     if content_type == TEXT:
         return web.Response(body=log, headers={"Content-Type": TEXT})
-    text = {"call_id": call_id, "log": log.decode(errors="replace"), "app_name": app_name}
-    return json_response({"message": "Successfully loaded log", "log": text})
+    shown = Log(call_id=call_id, log=log.decode(errors="replace"), app_name=app_name)
+    return json_response(LogAnswer(message="Successfully loaded log", log=shown))
 
 
 async def get_result(request: web.Request) -> web.Response:

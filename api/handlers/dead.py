@@ -3,11 +3,14 @@
 What is asked for is worked off from the oldest on, within a number and a size; ``has_more`` says that some are left.
 """
 
+from typing import Annotated
 from uuid import UUID
 
 from aiohttp import web
 from msgspec import Struct
 
+from api.answers import CallList, Purged, Requeued, RequeuedCall
+from api.fields import said
 from api.keys import BODIES, RETRIES, STORE
 from api.parameters import per_page_of
 from api.schemas import JSON_MAX_BYTES, call_json, converted, json_response, named, read_json
@@ -20,12 +23,17 @@ MAX_CALLS = 1000
 MAX_BYTES = 128 * 1024 * 1024  # of payloads, results and logs that one request may move
 
 
-class SelectionFields(Struct, frozen=True, kw_only=True):
-    """What the body of a requeue or a purge may say."""
+_IDS = said(
+    "These: the ids of calls.", minItems=1, maxItems=MAX_CALLS, items={"type": "string", "format": "uuid"}
+)
 
-    ids: list[str] | None = None
-    app: str | None = None
-    all: bool | None = None
+
+class SelectionFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which dead calls are meant: one of the three."""
+
+    ids: Annotated[list[str], _IDS] | None = None
+    app: Annotated[str, said("All of this app.")] | None = None
+    all: Annotated[bool, said("All there are.")] | None = None
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -41,11 +49,11 @@ async def list_dead(request: web.Request) -> web.Response:
     if app_name and not calls:
         await store.get_app(app_name)
     return json_response(
-        {
-            "message": "Successfully listed dead calls",
-            "next_cursor": str(calls[-1].id) if len(calls) == per_page else "",
-            "calls": [call_json(call) for call in calls],
-        }
+        CallList(
+            message="Successfully listed dead calls",
+            next_cursor=str(calls[-1].id) if len(calls) == per_page else "",
+            calls=[call_json(call) for call in calls],
+        )
     )
 
 
@@ -53,17 +61,16 @@ async def requeue(request: web.Request) -> web.Response:
     """Make a new call of each; who asks twice, or at the same time, gets one of each."""
     ids, has_more = await _chosen(request)
     requeued = await request.app[RETRIES].requeue(ids)
-    shown = [{"id": call.parent_id, "call_id": call.entry.id} for call in requeued.calls]
-    return json_response(
-        {"requeued": len(shown), "calls": shown, "has_more": has_more or not requeued.had_room}
-    )
+    shown = [RequeuedCall(id=call.parent_id, call_id=call.entry.id) for call in requeued.calls]
+    has_more = has_more or not requeued.had_room
+    return json_response(Requeued(requeued=len(shown), calls=shown, has_more=has_more))
 
 
 async def purge(request: web.Request) -> web.Response:
     """Delete them with inputs, results and logs."""
     ids, has_more = await _chosen(request)
     purged = await request.app[STORE].purge_dead(ids) if ids else 0
-    return json_response({"purged": purged, "has_more": has_more})
+    return json_response(Purged(purged=purged, has_more=has_more))
 
 
 async def _chosen(request: web.Request) -> tuple[list[UUID], bool]:

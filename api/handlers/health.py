@@ -8,6 +8,7 @@ from aiohttp import web
 from api import VERSION
 from api.keys import FOLLOWING, METRICS, QUEUE, STORE
 from api.middlewares import APIError
+from api.overviews import Greeting, Health, Version
 from api.schemas import json_response
 from common.errors import MillraceError, QueueUnavailableError
 from common.queue.base import Depth
@@ -18,16 +19,16 @@ DEPTH_S = 2.0
 
 
 async def hello(_request: web.Request) -> web.Response:
-    return json_response({"goto": "/v1/apps", "hello": "world!"})
+    return json_response(Greeting(goto="/v1/apps", hello="world!"))
 
 
 async def version(_request: web.Request) -> web.Response:
-    return json_response({"version": VERSION})
+    return json_response(Version(version=VERSION))
 
 
 async def healthz(_request: web.Request) -> web.Response:
     """The process answers. Says nothing of its servers: restarting it would not bring them back."""
-    return json_response({"status": "ok"})
+    return json_response(Health(status="ok"))
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -46,7 +47,7 @@ async def readyz(request: web.Request) -> web.Response:
             raise answer
     if troubles:
         raise APIError(503, "Not ready: " + "; ".join(troubles), code="not_ready")
-    return json_response({"status": "ready"})
+    return json_response(Health(status="ready"))
 
 
 async def metrics(request: web.Request) -> web.Response:

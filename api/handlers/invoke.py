@@ -12,6 +12,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from api.answers import Accepted
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
@@ -78,7 +79,7 @@ async def _submit(request: web.Request, found: FoundRoute, call_id: UUID, payloa
     call = async_call(found, payload, id=call_id, delay=delay, priority=priority, **_of_request(request))
     async with _admitted(request):
         accepted = await request.app[SUBMITTER].submit_async(call, idempotency_key(key, call))
-    response = json_response({"call_id": accepted.call_id}, status=202)
+    response = json_response(Accepted(call_id=accepted.call_id), status=202)
     if accepted.is_replay:
         request.app[ADMISSION].withdraw()
         request[ANSWER_HEADERS] = answer_headers(accepted.call_id, found.route.headers)

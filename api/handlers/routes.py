@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from msgspec.structs import replace
 
+from api.answers import Done, RouteAnswer, RouteList
 from api.keys import BODIES, ROUTES, STORE
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of, route_path_of
 from api.schemas import JSON_MAX_BYTES, decode_route, json_response, route_json
@@ -35,11 +36,11 @@ async def list_routes(request: web.Request) -> web.Response:
         await request.app[STORE].get_app(app_name)
     cursor = key_cursor(routes[-1].path, len(routes), per_page) if routes else ""
     return json_response(
-        {
-            "message": "Successfully listed routes",
-            "next_cursor": cursor,
-            "routes": [route_json(route) for route in routes],
-        }
+        RouteList(
+            message="Successfully listed routes",
+            next_cursor=cursor,
+            routes=[route_json(route) for route in routes],
+        )
     )
 
 
@@ -80,7 +81,7 @@ async def delete_route(request: web.Request) -> web.Response:
     app_name, path = app_name_of(request), route_path_of(request)
     await request.app[STORE].remove_route(app_name, path)
     request.app[ROUTES].forget(app_name, path)
-    return json_response({"message": "Route deleted"})
+    return json_response(Done(message="Route deleted"))
 
 
 async def _insert(request: web.Request, route: Route) -> Route:
@@ -112,4 +113,4 @@ async def _body(request: web.Request, app_name: str) -> Route:
 
 
 def _answer(message: str, route: Route) -> web.Response:
-    return json_response({"message": message, "route": route_json(route)})
+    return json_response(RouteAnswer(message=message, route=route_json(route)))

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from api.answers import CallAnswer, Retried
 from api.keys import ANNOUNCER, METRICS, QUEUE, RETRIES, STORE
 from api.parameters import app_name_of, call_id_of
 from api.schemas import call_json, json_response
@@ -31,13 +32,13 @@ async def cancel_call(request: web.Request) -> web.Response:
     with suppress(QueueUnavailableError):
         await request.app[QUEUE].cancel([call_id])
     message = "Call cancelled" if call.status is CallStatus.CANCELLED else "Cancellation requested"
-    return json_response({"message": message, "call": call_json(call)})
+    return json_response(CallAnswer(message=message, call=call_json(call)))
 
 
 async def retry_call(request: web.Request) -> web.Response:
     """Make a new call of one that ended; it names the old one as its parent."""
     app_name, call_id = app_name_of(request), call_id_of(request)
     new_id = await request.app[RETRIES].retry(app_name, call_id)
-    response = json_response({"call_id": new_id, "parent_id": call_id}, status=202)
+    response = json_response(Retried(call_id=new_id, parent_id=call_id), status=202)
     response.headers["Location"] = f"/v1/apps/{app_name}/calls/{new_id}"
     return response

@@ -6,12 +6,13 @@ all: a body that can't be read, an app that is not there, a store that is away b
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from aiohttp import web
+from msgspec import UNSET
 from msgspec.structs import replace
 from multidict import CIMultiDictProxy
 
+from api import answers
 from api.call_bodies import CALLS_MAX_BYTES, AskedCall, decode_calls
 from api.headers import function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
@@ -58,7 +59,7 @@ async def submit_calls(request: web.Request) -> web.Response:
     except MillraceError as error:
         request.app[METRICS].refused.labels(error.slug).inc()
         raise
-    return json_response({"results": [_result(request, end) for end in ends]})
+    return json_response(answers.Submissions(results=[_result(request, end) for end in ends]))
 
 
 async def _decode(body: bytes, payload_max_bytes: int) -> AskedCall | list[AskedCall | MillraceError]:
@@ -154,19 +155,19 @@ async def _is_admitted(request: web.Request) -> bool:
 def _answer(app_name: str, end: End) -> web.Response:
     if not isinstance(end, Accepted):
         raise end
-    response = json_response({"call_id": end.call_id}, status=202)
+    response = json_response(answers.Accepted(call_id=end.call_id), status=202)
     response.headers["Location"] = f"/v1/apps/{app_name}/calls/{end.call_id}"
     if end.is_replay:
         response.headers[REPLAYED] = "true"
     return response
 
 
-def _result(request: web.Request, end: End) -> dict[str, Any]:
+def _result(request: web.Request, end: End) -> answers.Submission:
     if isinstance(end, Accepted):
-        return {"status": 202, "call_id": end.call_id} | ({"replayed": True} if end.is_replay else {})
+        return answers.Submission(status=202, call_id=end.call_id, replayed=end.is_replay or UNSET)
     if not isinstance(end, MillraceError):
         _log.error("unexpected error", exc_info=end)
         end = MillraceError()
     request.app[METRICS].refused.labels(end.slug).inc()
     error = api_error_of(end)
-    return {"status": error.status, "error": error_body(error)}
+    return answers.Submission(status=error.status, error=error_body(error))

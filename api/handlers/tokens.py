@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from api.answers import Done
 from api.keys import BODIES, STORE, TOKENS
+from api.overviews import TokenList
 from api.schemas import JSON_MAX_BYTES, decode_token, json_response, token_json
 from api.tokens import TOKEN
 from common.errors import InvalidTokenError, TokenNotFoundError
@@ -14,7 +16,7 @@ from common.models import Scope, Token, hash_secret, new_id, new_secret, parse_i
 async def list_tokens(request: web.Request) -> web.Response:
     tokens = await request.app[STORE].get_tokens()
     return json_response(
-        {"message": "Successfully listed tokens", "tokens": [token_json(token) for token in tokens]}
+        TokenList(message="Successfully listed tokens", tokens=[token_json(token) for token in tokens])
     )
 
 
@@ -27,7 +29,7 @@ async def create_token(request: web.Request) -> web.Response:
     is_first = request.get(TOKEN) is None
     kept = await request.app[STORE].insert_token(token, only_as_first=is_first)
     await request.app[TOKENS].reread()
-    response = json_response({"token": secret, **token_json(kept)})
+    response = json_response(token_json(kept, secret))
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -39,7 +41,7 @@ async def revoke_token(request: web.Request) -> web.Response:
         raise TokenNotFoundError
     await request.app[STORE].remove_token(token_id)
     await request.app[TOKENS].reread()
-    return json_response({"message": "Token revoked"})
+    return json_response(Done(message="Token revoked"))
 
 
 async def _body(request: web.Request, hashed: bytes) -> Token:

@@ -1,6 +1,8 @@
 """RetryPolicy: which failed runs of an async call are tried again, how often, and after which wait. Pure."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from common.errors import RoutesInvalidRetryError
 
@@ -9,16 +11,21 @@ MAX_BACKOFF_S = 24 * 3600
 RETRIABLE = ("timeout", "killed", "bad_exit")  # the reasons of failed calls
 
 
+def _up_to(most: int) -> Meta:
+    # Only for who reads the schema: validate says it with an error of its own.
+    return Meta(extra_json_schema={"minimum": 1, "maximum": most})
+
+
 class RetryPolicy(Struct, frozen=True, kw_only=True):
     """``max_attempts`` counts the first run: 1 is no retry. The wait doubles from ``backoff`` to ``backoff_max``, in s.
 
     ``on``: the reasons after which a call is tried again.
     """
 
-    max_attempts: int = 1
-    backoff: int = 1
-    backoff_max: int = 300
-    on: tuple[str, ...] = RETRIABLE
+    max_attempts: Annotated[int, _up_to(MAX_RETRY_ATTEMPTS)] = 1
+    backoff: Annotated[int, _up_to(MAX_BACKOFF_S)] = 1
+    backoff_max: Annotated[int, _up_to(MAX_BACKOFF_S)] = 300
+    on: tuple[Annotated[str, Meta(extra_json_schema={"enum": RETRIABLE})], ...] = RETRIABLE
 
     def validate(self) -> None:
         """Raise RoutesInvalidRetryError naming the field that is out of range."""

@@ -1,5 +1,8 @@
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from api.schemas import app_json, call_json, decode_app, decode_route, route_json, timestamp
@@ -7,6 +10,10 @@ from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNe
 from common.models import App, Call, CallStat, CallStatus, Reason, Route, new_id
 
 NOON = datetime(2018, 1, 10, 12, 0, 0, 9_999, tzinfo=UTC)
+
+
+def wire(shown: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(shown))
 
 
 def test_an_instant_has_three_digits_cut_off_and_z() -> None:
@@ -80,18 +87,21 @@ def test_what_is_wrong_in_a_body_is_named(body: bytes, field: str) -> None:
 
 
 def test_what_is_empty_is_left_out() -> None:
-    assert app_json(App(name="a", created_at=NOON)) == {"name": "a", "created_at": "2018-01-10T12:00:00.009Z"}
-    shown = route_json(Route(app_name="a", path="/p", image="i", writable_root=False))
+    assert wire(app_json(App(name="a", created_at=NOON))) == {
+        "name": "a",
+        "created_at": "2018-01-10T12:00:00.009Z",
+    }
+    shown = wire(route_json(Route(app_name="a", path="/p", image="i", writable_root=False)))
     assert set(shown) == {"app_name", "path", "image", "memory", "type", "format", "timeout", "idle_timeout"}
-    assert route_json(Route(writable_root=True))["writable_root"] is True
-    assert not {"json_framing", "body_encoding"} & set(route_json(Route().set_defaults(NOON)))
-    shown = route_json(Route(json_framing="line", body_encoding="base64"))
+    assert wire(route_json(Route(writable_root=True)))["writable_root"] is True
+    assert not {"json_framing", "body_encoding"} & set(wire(route_json(Route().set_defaults(NOON))))
+    shown = wire(route_json(Route(json_framing="line", body_encoding="base64")))
     assert (shown["json_framing"], shown["body_encoding"]) == ("line", "base64")
 
 
 def test_a_call_shows_a_time_limit_of_its_own() -> None:
-    assert "timeout" not in call_json(Call(id=new_id()))
-    assert call_json(Call(id=new_id(), timeout=7))["timeout"] == 7
+    assert "timeout" not in wire(call_json(Call(id=new_id())))
+    assert wire(call_json(Call(id=new_id(), timeout=7)))["timeout"] == 7
 
 
 def test_a_call_never_shows_its_input() -> None:
@@ -106,7 +116,45 @@ def test_a_call_never_shows_its_input() -> None:
         url="http://localhost/?secret",
         stats=(CallStat(timestamp=NOON, metrics={"mem_usage": 1}),),
     )
-    shown = call_json(call)
+    shown = wire(call_json(call))
     assert "secret" not in str(shown)
     assert shown["stats"] == [{"timestamp": "2018-01-10T12:00:00.009Z", "metrics": {"mem_usage": 1}}]
     assert (shown["reason"], shown["priority"], shown["attempt"]) == ("killed", 0, 0)
+
+
+def test_members_come_in_one_order() -> None:
+    app = App(name="a", config={"k": "v"}, created_at=NOON, updated_at=NOON)
+    instant = b'"2018-01-10T12:00:00.009Z"'
+    assert msgspec.json.encode(app_json(app)) == (
+        b'{"name":"a","config":{"k":"v"},"created_at":%b,"updated_at":%b}' % (instant, instant)
+    )
+    route = Route(app_name="a", path="/p", image="i", headers={"h": ["v"]}, config={"k": "v"}, public=True)
+    assert msgspec.json.encode(route_json(route.set_defaults(NOON))) == (
+        b'{"app_name":"a","path":"/p","image":"i","memory":128,"headers":{"h":["v"]},"type":"sync",'
+        b'"format":"default","timeout":30,"idle_timeout":30,"config":{"k":"v"},"public":true,'
+        b'"created_at":%b,"updated_at":%b}' % (instant, instant)
+    )
+    call = Call(
+        id=UUID(int=1),
+        status=CallStatus.ERROR,
+        reason=Reason.BAD_EXIT,
+        detail="exit_code",
+        error="text",
+        exit_code=0,
+        app_name="a",
+        path="/p",
+        type="async",
+        delay=1,
+        cold=False,
+        created_at=NOON,
+        due_at=NOON,
+        claimed_at=NOON,
+        started_at=NOON,
+        completed_at=NOON,
+    )
+    assert msgspec.json.encode(call_json(call)) == (
+        b'{"id":"00000000-0000-0000-0000-000000000001","status":"error","reason":"bad_exit",'
+        b'"detail":"exit_code","error":"text","exit_code":0,"app_name":"a","path":"/p","type":"async",'
+        b'"priority":0,"delay":1,"attempt":0,"cold":false,"created_at":%b,"due_at":%b,"claimed_at":%b,'
+        b'"started_at":%b,"completed_at":%b}' % ((instant,) * 5)
+    )

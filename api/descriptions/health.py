@@ -1,0 +1,23 @@
+"""The descriptions of what a process says about itself."""
+
+from api import VERSION
+from api.descriptions.parts import TEXT, Content, Description, Descriptions, Failure, json
+from api.handlers import health
+from api.overviews import Greeting, Health, Version
+
+EXPOSITION = "# TYPE millrace_calls_accepted_total counter\nmillrace_calls_accepted_total 12.0\n"
+
+DESCRIPTIONS: Descriptions = {
+    health.hello: Description(answers={"200": json(Greeting(goto="/v1/apps", hello="world!"))}),
+    health.version: Description(answers={"200": json(Version(version=VERSION))}),
+    health.healthz: Description(
+        text="Says nothing of the servers behind it.", answers={"200": json(Health(status="ok"))}
+    ),
+    health.readyz: Description(
+        answers={"200": json(Health(status="ready"))},
+        errors=(Failure(503, "not_ready", "Not ready: Redis: Queue is unavailable"),),
+    ),
+    health.metrics: Description(
+        answers={"200": Content(text="The text exposition.", examples={TEXT: EXPOSITION})}
+    ),
+}

@@ -1,0 +1,66 @@
+"""What holds for every endpoint: the words before the list, the token, common headers and errors."""
+
+from api.descriptions.parts import Failure, Header
+from common.errors import (
+    APINotSupportedError,
+    ForbiddenError,
+    ForeignClientError,
+    ForeignHostError,
+    ForeignOriginError,
+    InvokeNotSupportedError,
+    MillraceError,
+    PathMalformedError,
+    PathNotFoundError,
+    RateLimitedError,
+    StoreUnavailableError,
+    UnauthorizedError,
+)
+
+TEXT = """\
+Runs function calls in containers: `POST` a payload to a route and get a call id at once, or wait for what the \
+function answers. The api follows the contract of Fn v1: success is 200 (202 for a call that was only accepted), also \
+after something was created.
+
+Errors have one shape, `{"error": {"message", "code", "fields"}}`. `message` is for people, `code` is stable and may \
+be matched on, `fields` names the field that is wrong. A path that is not known, and a method that a path does not \
+have, is 404 `path_not_found`; a slash too many at its end is redirected.
+
+Instants are RFC 3339 in UTC with milliseconds. Lists come in pages: `per_page` of them, and `next_cursor` is empty \
+when the page was not full. Keys of JSON bodies may have any case, unknown ones are ignored, doubled ones refused.\
+"""
+
+EVERY_ERROR = (
+    PathMalformedError,
+    ForeignHostError,
+    ForeignOriginError,
+    ForeignClientError,
+    MillraceError,
+    Failure(400, "http_malformed", "Malformed HTTP request"),
+    Failure(431, "head_too_large", "Request head too large"),
+)
+ELSEWHERE = (PathNotFoundError,)
+TOKEN_ERRORS = (UnauthorizedError, ForbiddenError, RateLimitedError, StoreUnavailableError)
+# Of an api process that serves only the other half.
+PART_ERRORS = {"v1": APINotSupportedError, "r": InvokeNotSupportedError}
+
+LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+
+AUTHORIZATION = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "`Authorization: Bearer mr_…`, a token of one of the scopes that are named: `admin` may do everything; `app`"
+        " everything inside one app; `invoke` may call one app's functions and follow the calls. None is needed before"
+        " the first one is made, and none by a route that is `public`; without any, only this machine is served."
+    ),
+}
+
+EVERY_ANSWER = (
+    Header(
+        "X-Request-Id",
+        "Of the request, if it had a sound one, else made up; every log line of the request carries it.",
+        "5d0bfbf3e84f4a2f9d2c0e7a8c1b6d11",
+    ),
+)
+AUTHENTICATE = Header("WWW-Authenticate", "What a token is sent as.", "Bearer")
+RETRY_AFTER = Header("Retry-After", "Seconds after which asking again may help.", "5")

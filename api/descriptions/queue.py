@@ -1,0 +1,59 @@
+"""The descriptions of /v1/queue."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from api.descriptions.examples import CALL_ID
+from api.descriptions.parts import Description, Descriptions, Parameter, json
+from api.handlers import queue
+from api.overviews import QueuedCall, QueueDepth, QueueHead
+from common.errors import InvalidLimitError, QueueUnavailableError, StoreUnavailableError
+
+LIMIT = Parameter(
+    "limit",
+    Annotated[int, Meta(ge=1, le=500, extra_json_schema={"default": 20})],
+    "How many to show.",
+    20,
+)
+
+
+def _depth(*, is_paused: bool = False) -> QueueDepth:
+    return QueueDepth(
+        name="default",
+        ready={"0": 12, "1": 0, "2": 1},
+        ready_sync=0,
+        delayed=3,
+        due=0,
+        leased=4,
+        expired=0,
+        dead=0,
+        calls=20,
+        oldest_ready_ms=830,
+        is_paused=is_paused,
+        conserved=True,
+    )
+
+
+DESCRIPTIONS: Descriptions = {
+    queue.get_depth: Description(answers={"200": json(_depth())}, errors=(QueueUnavailableError,)),
+    queue.get_head: Description(
+        query=(LIMIT,),
+        answers={
+            "200": json(
+                QueueHead(
+                    calls=[QueuedCall(id=CALL_ID, priority=2, ready_s=0.83, memory_mb=256, deliveries=0)]
+                )
+            )
+        },
+        errors=(InvalidLimitError, QueueUnavailableError),
+    ),
+    queue.pause: Description(
+        text="What runs goes on, and calls are still accepted. The pause is kept until it is lifted.",
+        answers={"200": json(_depth(is_paused=True))},
+        errors=(StoreUnavailableError, QueueUnavailableError),
+    ),
+    queue.resume: Description(
+        answers={"200": json(_depth())}, errors=(StoreUnavailableError, QueueUnavailableError)
+    ),
+}

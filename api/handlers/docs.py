@@ -1,0 +1,51 @@
+"""/openapi.json, /docs: the description of the api, for programs and for people. Nothing is fetched from elsewhere."""
+
+import asyncio
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from api.page import Page
+from api.schemas import JSON
+
+STATIC = Path(__file__).parents[1] / "static"
+HTML = "text/html; charset=utf-8"
+# The page may load its own style and script, and nothing else; nobody may frame it.
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+async def get_openapi(_request: web.Request) -> web.Response:
+    return await _file("openapi.json", JSON)
+
+
+async def get_docs(_request: web.Request) -> web.Response:
+    page = await asyncio.to_thread(_page)
+    headers = {"Content-Type": HTML, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    return web.Response(body=page, headers=headers)
+
+
+async def get_style(_request: web.Request) -> web.Response:
+    return await _file("docs.css", "text/css; charset=utf-8")
+
+
+async def get_script(_request: web.Request) -> web.Response:
+    return await _file("docs.js", "text/javascript; charset=utf-8")
+
+
+async def _file(name: str, content_type: str) -> web.Response:
+    return web.Response(body=await asyncio.to_thread(_read, name), headers={"Content-Type": content_type})
+
+
+@cache
+def _read(name: str) -> bytes:
+    return (STATIC / name).read_bytes()
+
+
+@cache
+def _page() -> bytes:
+    return Page(msgspec.json.decode(_read("openapi.json"))).html().encode()

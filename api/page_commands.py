@@ -1,0 +1,30 @@
+"""The commands on the page: curl, with the examples of the document."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+ADDRESS = "http://localhost:8080"
+
+Json = Mapping[str, Any]
+
+
+def curl(method: str, path: str, operation: Json) -> str:
+    """A command that asks for *operation*, with its examples."""
+    options: list[str] = []
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
+        elif parameter["in"] == "header" and "example" in parameter:
+            options.append(f"-H '{parameter['name']}: {parameter['example']}'")
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        example = examples_of(media)[0]
+        text = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
+        options.append("-d '{}'".format(text.replace("'", "'\\''")))
+    verb = "" if method == "get" else " -X POST" if method == "any" else f" -X {method.upper()}"
+    return " \\\n     ".join([f"curl{verb} {ADDRESS}{path}", *options])
+
+
+def examples_of(media: Json) -> list[Any]:
+    """The examples of a body of one content type."""
+    return [media["example"]] if "example" in media else [one["value"] for one in media["examples"].values()]

@@ -14,7 +14,8 @@ from signal import SIGINT, SIGKILL
 import pytest
 
 from common.models.call import CallStatus
-from deploy.cli.client import Client, ClientError
+from deploy.cli.answers import ClientError
+from deploy.cli.client import Client
 from tests.e2e.system import free_port, no_containers
 from tests.polling import eventually
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from deploy.cli.client import Client, ClientError
+from deploy.cli.answers import ClientError
+from deploy.cli.client import Client
 from deploy.cli.keeper import Keeper
 from deploy.cli.service import Service
 from deploy.cli.terminal import Terminal

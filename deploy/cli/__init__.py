@@ -44,6 +44,7 @@ def main(url: str) -> None:
 @main.command("up")
 @click.option("--demo", is_flag=True, help="First show it at work with a few calls of a demo function.")
 @click.option("--once", is_flag=True, help="Stop everything once it is ready (and the demo has run).")
+@examples("millrace up --demo --once")
 def up_command(demo: bool, once: bool) -> None:
     """Run everything on this machine: Postgres, Redis, the api and one worker.
 

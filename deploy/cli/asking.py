@@ -101,10 +101,14 @@ def exits_on_trouble(terminal: Terminal) -> Iterator[None]:
 
 def confirm(question: str, *, is_sure: bool) -> None:
     """Ask on a terminal, and exit unless the answer is yes. Where nobody can be asked, a command is meant."""
-    if is_sure or not sys.stdin.isatty():
+    if is_sure or not _is_terminal():
         return
     if not click.confirm(question, err=True):
         sys.exit(FAILED)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _exit_code(error: FatalError) -> int:

@@ -85,9 +85,8 @@ def call_command(app: str, path: str, url: str, **options: Any) -> None:
 
 def how_it_ended(record: Record) -> str:
     """A call's status with what there is to say of it."""
-    causes = [cause for cause in (record.reason, record.detail) if cause]
-    if record.exit_code:
-        causes.append(f"exit code {record.exit_code}")
+    detail = f"exit code {record.exit_code}" if record.detail == "exit_code" else record.detail
+    causes = [cause for cause in (record.reason, detail) if cause]
     return record.status + (f" ({', '.join(causes)})" if causes else "")
 
 

@@ -6,7 +6,11 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from typing import NamedTuple
 
-MILLRACE = (sys.executable, "-c", "from deploy.cli import main; main()")
+# Its name is as a person types it: in its help, and for completion.
+MILLRACE = (
+    *(sys.executable, "-c"),
+    "import sys; sys.argv[0] = 'millrace'; from deploy.cli import main; main()",
+)
 
 
 class Result(NamedTuple):

@@ -7,7 +7,7 @@ import msgspec
 
 from deploy.cli.answers import decode
 from deploy.cli.asking import Api, ask, asks_api, confirm, json_option, url_option, yes_option
-from deploy.cli.client import path_of
+from deploy.cli.client import LONG_ANSWER_S, path_of
 from deploy.cli.examples import examples
 from deploy.cli.listing import Listing, show_list
 from deploy.cli.members import Pairs, as_config
@@ -95,7 +95,7 @@ def delete_app(name: str, is_sure: bool, url: str) -> None:
     confirm(f"Delete app {name} with its routes, its calls and all that is kept of them?", is_sure=is_sure)
 
     async def delete(api: Api) -> None:
-        await api.client.ask("DELETE", path_of("v1", "apps", name))
+        await api.client.ask("DELETE", path_of("v1", "apps", name), answer_s=LONG_ANSWER_S)
         api.terminal.line("deleted")
 
     ask(url, delete)

@@ -8,15 +8,13 @@ import click
 import msgspec
 from multidict import CIMultiDict
 
+from common.models import Detail
 from deploy.cli.answers import Accepted, Answer, ClientError, Record, decode, refusal
 from deploy.cli.asking import Api, CallFailedError, ask, json_option, url_option
-from deploy.cli.client import call_path, invocation_path, path_of
+from deploy.cli.client import LONG_ANSWER_S, call_path, invocation_path, path_of
 from deploy.cli.examples import examples
 from deploy.cli.following import follow_call
 from deploy.cli.members import Pairs, as_headers, headers_of
-
-SUBMIT_S = 60.0  # a payload may have 10 MiB
-SYNC_ANSWER_S = 300.0  # a sync call may run for 120 s, and wait before
 
 
 @click.command("call")
@@ -85,7 +83,7 @@ def call_command(app: str, path: str, url: str, **options: Any) -> None:
 
 def how_it_ended(record: Record) -> str:
     """A call's status with what there is to say of it."""
-    detail = f"exit code {record.exit_code}" if record.detail == "exit_code" else record.detail
+    detail = f"exit code {record.exit_code}" if record.detail == Detail.EXIT_CODE else record.detail
     causes = [cause for cause in (record.reason, detail) if cause]
     return record.status + (f" ({', '.join(causes)})" if causes else "")
 
@@ -102,13 +100,13 @@ def _payload(data: str | None, file: BinaryIO | None) -> bytes:
 
 async def _submit(api: Api, app: str, payload: bytes, asked: dict[str, object]) -> bytes:
     body = msgspec.json.encode(asked | {"payload_base64": base64.b64encode(payload).decode()})
-    return await api.client.ask("POST", path_of("v1", "apps", app, "calls"), body, answer_s=SUBMIT_S)
+    return await api.client.ask("POST", path_of("v1", "apps", app, "calls"), body, answer_s=LONG_ANSWER_S)
 
 
 async def _call(api: Api, path: str, payload: bytes, headers: Pairs) -> None:
     """Print what is answered; the id alone if the route is async. Raises ClientError, CallFailedError."""
     answer = await api.client.send(
-        *("POST", path, payload), headers=CIMultiDict(headers), answer_s=SYNC_ANSWER_S
+        *("POST", path, payload), headers=CIMultiDict(headers), answer_s=LONG_ANSWER_S
     )
     if answer.status < 400:
         accepted = _accepted(answer)
@@ -144,4 +142,6 @@ async def _follow(api: Api, app: str, call_id: str, *, as_json: bool) -> None:
         said = f": {record.error}" if record.error else ""
         raise CallFailedError(f"call {call_id} ended with {how_it_ended(record)}{said}")
     if not as_json:
-        api.terminal.data(await api.client.ask("GET", call_path(app, call_id, "result")))
+        api.terminal.data(
+            await api.client.ask("GET", call_path(app, call_id, "result"), answer_s=LONG_ANSWER_S)
+        )

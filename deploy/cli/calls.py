@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
+from common.models.call import CallStatus
 from deploy.cli.answers import Accepted, Record, decode
 from deploy.cli.asking import Api, asks_api, json_option
 from deploy.cli.call import how_it_ended
-from deploy.cli.client import TEXT_PLAIN, call_path, path_of
+from deploy.cli.client import LONG_ANSWER_S, TEXT_PLAIN, call_path, path_of
 from deploy.cli.examples import examples
 from deploy.cli.following import show_live_log
 from deploy.cli.listing import PER_PAGE, Listing, show_list
 from deploy.cli.terminal import utc
 
-STATUSES = ("delayed", "queued", "running", "success", "error", "cancelled")
+STATUSES = [status.value for status in CallStatus]
 COLUMNS = ("call", "path", "status", "priority", "attempt", "created (UTC)", "ran")
 _AGO = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -116,7 +117,7 @@ async def show_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
 @examples("millrace calls result mine $ID")
 async def show_result(api: Api, app: str, call_id: str) -> None:
     """Print what an ended call answered, byte for byte."""
-    api.terminal.data(await api.client.ask("GET", call_path(app, call_id, "result")))
+    api.terminal.data(await api.client.ask("GET", call_path(app, call_id, "result"), answer_s=LONG_ANSWER_S))
 
 
 @calls_group.command("cancel")
@@ -170,6 +171,7 @@ async def logs_command(
         *("GET", call_path(app, call_id, "log")),
         query={"timestamps": "1"} if timestamps else {},
         headers={"Accept": "application/json"} if as_json else TEXT_PLAIN,
+        answer_s=LONG_ANSWER_S,
     )
     api.terminal.data(answer)
 

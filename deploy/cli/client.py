@@ -25,6 +25,7 @@ from deploy.cli.answers import (
 )
 
 ANSWER_S = 15.0
+LONG_ANSWER_S = 300.0  # of what may be large, or has much to delete
 CONNECT_S = 10.0
 TEXT_PLAIN = {"Accept": "text/plain, */*"}
 

@@ -5,6 +5,7 @@ import msgspec
 
 from deploy.cli.answers import Record, decode
 from deploy.cli.asking import Api, ask, asks_api, confirm, json_option, url_option, yes_option
+from deploy.cli.client import LONG_ANSWER_S
 from deploy.cli.examples import examples
 from deploy.cli.listing import PER_PAGE, Listing, show_list
 from deploy.cli.terminal import utc
@@ -93,7 +94,7 @@ async def _move(api: Api, action: str, selection: Selection, as_json: bool) -> N
     """Ask for as many times as there is more; how many were moved in all, or each answer as a line of JSON."""
     count, body = 0, msgspec.json.encode(selection)
     while True:
-        answer = await api.client.ask("POST", f"/v1/dead/{action}", body)
+        answer = await api.client.ask("POST", f"/v1/dead/{action}", body, answer_s=LONG_ANSWER_S)
         moved = decode(answer, _Moved)
         count += moved.requeued + moved.purged
         if as_json:

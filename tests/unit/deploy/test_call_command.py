@@ -172,6 +172,20 @@ async def interrupted(process: asyncio.subprocess.Process) -> tuple[int | None, 
         return await process.wait(), *printed
 
 
+async def test_who_stops_reading_stops_the_command(api: StubApi) -> None:
+    page = {"next_cursor": "more", "apps": [{"name": "mine"}]}
+    api.answers("GET", "/v1/apps", page)
+    for options in ((), ("--json",)):
+        process = await start_command("--url", api.url, "apps", "list", *options)
+        assert process.stdout
+        assert process.stderr
+        async with asyncio.timeout(20):
+            await process.stdout.readline()
+            process.stdout._transport.close()  # type: ignore[attr-defined]
+            assert await process.stderr.read() == b""
+            assert await process.wait() == 1
+
+
 def _reads(pid: int) -> bool:
     """Whether the process waits for its standard input."""
     return Path(f"/proc/{pid}/syscall").read_text().startswith(f"{_READ} 0x0 ")

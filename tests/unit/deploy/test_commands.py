@@ -15,6 +15,7 @@ CALL = {
     "id": "c-1",
     "status": "error",
     "reason": "bad_exit",
+    "detail": "exit_code",
     "exit_code": 3,
     "app_name": "mine",
     "path": "/up",

@@ -47,7 +47,9 @@ class Client:
         try:
             self._session = aiohttp.ClientSession(base_url=url, headers=headers)
         except ValueError as error:
-            raise BadAddressError(f"{url!r} is no address of an api: {error}") from error
+            raise BadAddressError(
+                f"{url!r} is no address of an api, like http://127.0.0.1:8080: {error}"
+            ) from error
         self._url = url
 
     async def __aenter__(self) -> Self:
@@ -121,7 +123,7 @@ class Client:
                 allow_redirects=False,
             ) as response:
                 yield response
-        except (aiohttp.InvalidURL, ValueError) as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError) as error:
             raise BadAddressError(f"{method} {self._url}{path}: {error}") from error
         except (aiohttp.ClientError, TimeoutError) as error:
             cause = str(error) or type(error).__name__

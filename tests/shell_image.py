@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from tests.conftest import skip_or_fail
 
-APPLETS = ("cat", "dd", "echo", "env", "false", "head", "sh", "sleep", "tail", "true", "wc")
+APPLETS = ("cat", "dd", "echo", "env", "false", "head", "sh", "sleep", "tail", "tr", "true", "wc")
 ENTRYPOINT = 'ENTRYPOINT ["/bin/sh", "-c", "eval \\"$SCRIPT\\""]'
 
 

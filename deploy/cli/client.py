@@ -1,58 +1,33 @@
-"""What `millrace` asks of the api, over HTTP like any other client. Knows of answers only what is used here."""
+"""How `millrace` asks the api: over HTTP, like any other client.
 
-from datetime import datetime
+Follows no redirect: what a function answers is for the caller, whatever it is.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from common.errors import FatalError
+from common.models import clean_path
+from deploy.cli.answers import (
+    Accepted,
+    Answer,
+    BadAddressError,
+    CallAnswer,
+    Record,
+    UnreachableError,
+    decode,
+    refusal,
+)
 
 ANSWER_S = 15.0
-
-T = TypeVar("T")
-
-
-class ClientError(FatalError):
-    """The api refused a request, did not answer, or answered what was not expected. ``status``: 0 without an answer."""
-
-    slug = "client_failed"
-    default_message = "The api did not answer as expected"
-
-    def __init__(self, message: str = "", *, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Sample(msgspec.Struct):
-    """One sample of what a call used."""
-
-    metrics: dict[str, int]
-
-
-class Record(msgspec.Struct):
-    """A call as the api tells it."""
-
-    id: str
-    status: str
-    created_at: datetime
-    priority: int = 0
-    delay: int = 0
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-    stats: list[Sample] = []
-    reason: str | None = None
-    error: str = ""
-
-
-class _CallAnswer(msgspec.Struct):
-    call: Record
-
-
-class _Accepted(msgspec.Struct):
-    call_id: str
+LONG_ANSWER_S = 300.0  # of what may be large, or has much to delete
+CONNECT_S = 10.0
+TEXT_PLAIN = {"Accept": "text/plain, */*"}
 
 
 class _Depth(msgspec.Struct):
@@ -62,7 +37,7 @@ class _Depth(msgspec.Struct):
 
 
 class Client:
-    """A client of the api at *url*, with *token* if there is one; every request is bounded by ANSWER_S.
+    """A client of the api at *url*, with *token* if there is one; every request is bounded, by ANSWER_S unless it says.
 
     Methods raise ClientError.
     """
@@ -70,11 +45,11 @@ class Client:
     def __init__(self, url: str, token: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            self._session = aiohttp.ClientSession(
-                base_url=url, headers=headers, timeout=aiohttp.ClientTimeout(total=ANSWER_S)
-            )
+            self._session = aiohttp.ClientSession(base_url=url, headers=headers)
         except ValueError as error:
-            raise ClientError(f"{url!r} is no address of an api: {error}") from error
+            raise BadAddressError(
+                f"{url!r} is no address of an api, like http://127.0.0.1:8080: {error}"
+            ) from error
         self._url = url
 
     async def __aenter__(self) -> Self:
@@ -85,33 +60,103 @@ class Client:
     ) -> None:
         await self._session.close()
 
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> bytes:
+        """What the api answers, in JSON unless asked for another. Raises ClientError, with its words if it refuses."""
+        answer = await self.send(method, path, body, query=query, headers=headers, answer_s=answer_s)
+        if answer.status >= 300:
+            raise refusal(f"{method} {path}", answer)
+        return answer.body
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> Answer:
+        """Whatever is answered, also if that is a refusal. Raises UnreachableError without an answer."""
+        bounds = aiohttp.ClientTimeout(total=answer_s)
+        async with self._request(method, path, body, query, headers, bounds) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """What is answered, as it comes, for as long as it comes: the caller knows when to cancel.
+
+        Raises UnreachableError when it breaks off.
+        """
+        bounds = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        async with self._request("GET", path, b"", query, None, bounds) as response:
+            if response.status != 200:
+                raise refusal(f"GET {path}", Answer(response.status, response.headers, await response.read()))
+            async for chunk in response.content.iter_any():
+                yield chunk
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        bounds: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with self._session.request(
+                *(method, path),
+                data=body or None,
+                params=query,
+                headers=headers,
+                timeout=bounds,
+                allow_redirects=False,
+            ) as response:
+                yield response
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError) as error:
+            raise BadAddressError(f"{method} {self._url}{path}: {error}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            cause = str(error) or type(error).__name__
+            raise UnreachableError(f"{method} {self._url}{path}: the api did not answer ({cause})") from error
+
     async def put_route(self, app: str, route: dict[str, object]) -> None:
         """Make the route, and its app, or set the one that is there."""
         body = msgspec.json.encode({"route": route})
-        await self._ask("PUT", f"/v1/apps/{app}/routes{route['path']}", 200, body)
+        await self.ask("PUT", f"/v1/apps/{app}/routes{route['path']}", body)
 
     async def submit(self, app: str, path: str, payload: bytes, *, priority: int, delay_s: int) -> str:
         """Submit an async call; its id."""
         headers = {"Millrace-Priority": str(priority), "Millrace-Delay": str(delay_s)}
-        answer = await self._ask("POST", f"/r/{app}{path}", 202, payload, headers)
-        return decode(answer, _Accepted).call_id
+        answer = await self.ask("POST", f"/r/{app}{path}", payload, headers=headers)
+        return decode(answer, Accepted).call_id
 
     async def call(self, app: str, path: str, payload: bytes) -> str:
         """Call a sync route; its answer."""
-        answer = await self._ask("POST", f"/r/{app}{path}", 200, payload)
+        answer = await self.ask("POST", f"/r/{app}{path}", payload)
         return answer.decode(errors="replace")
 
     async def get_call(self, app: str, call_id: str) -> Record:
         """Return the call's record as it is now."""
-        return decode(await self._ask("GET", f"/v1/apps/{app}/calls/{call_id}", 200), _CallAnswer).call
+        return decode(await self.ask("GET", call_path(app, call_id)), CallAnswer).call
 
     async def get_log(self, app: str, call_id: str) -> str:
         """Return what a call that has ended wrote to its standard error."""
-        return await self._get_text(f"/v1/apps/{app}/calls/{call_id}/log")
+        body = await self.ask("GET", call_path(app, call_id, "log"), headers=TEXT_PLAIN)
+        return body.decode(errors="replace")
 
     async def get_result(self, app: str, call_id: str) -> str:
         """Return what a call that has ended wrote to its standard output."""
-        return await self._get_text(f"/v1/apps/{app}/calls/{call_id}/result")
+        return (await self.ask("GET", call_path(app, call_id, "result"))).decode(errors="replace")
 
     async def count_waiting(self) -> int:
         """Return how many calls the queue holds that have not ended."""
@@ -120,53 +165,27 @@ class Client:
 
     async def get_depth(self) -> bytes:
         """Return the depth of the queue, as the api's JSON."""
-        return await self._ask("GET", "/v1/queue", 200)
-
-    async def get_head(self) -> bytes:
-        """Return the next calls of the queue, as the api's JSON."""
-        return await self._ask("GET", "/v1/queue/head", 200)
-
-    async def switch_queue(self, action: str) -> bytes:
-        """Pause or resume the queue (*action*); return its depth then, as the api's JSON."""
-        return await self._ask("POST", f"/v1/queue/{action}", 200)
-
-    async def create_token(self, body: bytes) -> bytes:
-        """Create the token that *body* asks for; the api's JSON, with its secret."""
-        return await self._ask("POST", "/v1/tokens", 200, body)
-
-    async def get_tokens(self) -> bytes:
-        """Return all tokens without their secrets, as the api's JSON."""
-        return await self._ask("GET", "/v1/tokens", 200)
-
-    async def revoke_token(self, token_id: str) -> None:
-        """Revoke the token of this id."""
-        await self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}", 200)
-
-    async def _get_text(self, path: str) -> str:
-        body = await self._ask("GET", path, 200, headers={"Accept": "text/plain, */*"})
-        return body.decode(errors="replace")
-
-    async def _ask(
-        self, method: str, path: str, expected: int, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> bytes:
-        try:
-            async with self._session.request(method, path, data=body or None, headers=headers) as response:
-                answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            cause = str(error) or type(error).__name__
-            raise ClientError(f"{method} {self._url}{path}: the api did not answer ({cause})") from error
-        if response.status != expected:
-            text = answer[:500].decode(errors="replace").strip()
-            hint = " (set MILLRACE_TOKEN to a token that is valid)" if response.status == 401 else ""
-            raise ClientError(
-                f"{method} {path}: the api answered {response.status} {text}{hint}", status=response.status
-            )
-        return answer
+        return await self.ask("GET", "/v1/queue")
 
 
-def decode(body: bytes, shape: type[T]) -> T:
-    """An answer of the api as a *shape*. Raises ClientError if it is none."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.MsgspecError as error:
-        raise ClientError(f"the api's answer was not understood: {error}") from error
+def path_of(*segments: str) -> str:
+    """The path of these segments. Raises BadAddressError for one that would be taken for another path."""
+    for segment in segments:
+        if segment in ("", ".", ".."):
+            raise BadAddressError(f"{segment!r} is no name")
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def call_path(app: str, call_id: str, *more: str) -> str:
+    """The path of a call, or of something of it."""
+    return path_of("v1", "apps", app, "calls", call_id, *more)
+
+
+def route_path(app: str, path: str) -> str:
+    """The path of a route, to manage it. ``..`` in *path* does not lead out of the app."""
+    return f"{path_of('v1', 'apps', app, 'routes')}{quote(clean_path(path))}"
+
+
+def invocation_path(app: str, path: str) -> str:
+    """The path at which a route is called. ``..`` in *path* does not lead out of the app."""
+    return f"{path_of('r', app)}{quote(clean_path(path))}"

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from common.errors import FatalError
-from deploy.cli.client import Client, Record
+from deploy.cli.answers import Record
+from deploy.cli.client import Client
 from deploy.cli.demo_image import make_demo_image
 from deploy.cli.keeper import Keeper
 from deploy.cli.logs import warnings_of_ours

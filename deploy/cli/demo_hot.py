@@ -27,7 +27,7 @@ async def run_hot_demo(client: Client, terminal: Terminal) -> None:
     }
     await client.put_route(APP, route)
     rows = [[name, *await _timed_call(client)] for name in ("cold", "hot")]
-    terminal.table(["container", "took", "answer"], rows, [{}, {}])
+    terminal.table(["container", "took", "answer"], rows)
     first, second = (answer for _, _, answer in rows)
     if first == second:
         raise DemoError(f"the second call was not answered by the container of the first: {second}")

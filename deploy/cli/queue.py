@@ -2,9 +2,12 @@
 
 from enum import StrEnum
 
+import click
 import msgspec
 
-from deploy.cli.client import Client, decode
+from deploy.cli.answers import decode
+from deploy.cli.asking import Api, asks_api, json_option
+from deploy.cli.examples import examples
 from deploy.cli.terminal import Terminal
 
 _PRIORITIES = ("2", "1", "0")
@@ -50,27 +53,35 @@ class Head(msgspec.Struct):
     calls: list[HeadCall]
 
 
-async def show_queue(
-    url: str, terminal: Terminal, action: QueueAction | None, *, as_json: bool, token: str = ""
-) -> None:
-    """Do *action* to the queue that the api at *url* serves and print its depth, or its head if that is asked for.
+@click.command("queue")
+@click.argument("action", type=click.Choice([action.value for action in QueueAction]), required=False)
+@json_option
+@asks_api
+@examples("millrace queue", "millrace queue head", "millrace queue pause", "millrace queue resume")
+async def queue_command(api: Api, action: str | None, as_json: bool) -> None:
+    """Show how many calls wait, by priority and state.
 
-    As a table, or as the api's own JSON. Asks with *token* if there is one. Raises ClientError.
+    `pause` first: workers get no calls until `resume`; what runs goes on, and new calls are accepted.
+    `head`: show the next 20 calls instead.
     """
-    async with Client(url, token) as client:
-        match action:
-            case QueueAction.HEAD:
-                answer = await client.get_head()
-            case None:
-                answer = await client.get_depth()
-            case _:
-                answer = await client.switch_queue(action)
+    await show_queue(api, QueueAction(action) if action else None, as_json=as_json)
+
+
+async def show_queue(api: Api, action: QueueAction | None, *, as_json: bool) -> None:
+    """Do *action* to the queue and print its depth, or its head if that is asked for. Raises ClientError."""
+    match action:
+        case QueueAction.HEAD:
+            answer = await api.client.ask("GET", "/v1/queue/head")
+        case None:
+            answer = await api.client.get_depth()
+        case _:
+            answer = await api.client.ask("POST", f"/v1/queue/{action}")
     if as_json:
-        terminal.line(answer.decode().rstrip())
+        api.terminal.data(answer)
     elif action is QueueAction.HEAD:
-        _show_head(terminal, decode(answer, Head))
+        _show_head(api.terminal, decode(answer, Head))
     else:
-        _show(terminal, decode(answer, Depth))
+        _show(api.terminal, decode(answer, Depth))
 
 
 def _show(terminal: Terminal, depth: Depth) -> None:
@@ -84,7 +95,7 @@ def _show(terminal: Terminal, depth: Depth) -> None:
         ["oldest ready", oldest],
     ]
     state = "paused" if depth.is_paused else "running"
-    terminal.table([f"queue {depth.name}", state], rows, [{} for _ in rows])
+    terminal.table([f"queue {depth.name}", state], rows)
 
 
 def _show_head(terminal: Terminal, head: Head) -> None:
@@ -99,4 +110,4 @@ def _show_head(terminal: Terminal, head: Head) -> None:
         ]
         for call in head.calls
     ]
-    terminal.table(columns, rows, [{} for _ in rows])
+    terminal.table(columns, rows)

@@ -1,116 +1,107 @@
-"""`millrace tokens`: create, list and revoke tokens, by asking an api or, for a first one, directly in the database.
+"""`millrace tokens`: create, list and revoke tokens. Prints a secret once and keeps it nowhere."""
 
-Prints a secret once and keeps it nowhere.
-"""
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
-from typing import Protocol
-from uuid import UUID
-
+import click
 import msgspec
 
-from common.errors import FatalError, MillraceError
-from common.models import Scope, Token, hash_secret, new_id, new_secret, parse_id
-from common.settings import Settings
-from common.store.postgres import PostgresStore
-from deploy.cli.client import Client, decode
-from deploy.cli.terminal import Terminal
+from common.models import Scope
+from common.settings import Settings, load_settings
+from deploy.cli.asking import address, exits_on_trouble, json_option, url_option
+from deploy.cli.examples import examples
+from deploy.cli.terminal import Terminal, utc
+from deploy.cli.token_places import Shown, Tokens, open_tokens
+
+_database_option = click.option(
+    "--database",
+    default="",
+    metavar="URL",
+    help="Work in this database instead of asking an api: for a first token, or when no valid one is left.",
+)
 
 
-class Shown(msgspec.Struct, omit_defaults=True):
-    """A token as the api tells it; ``token`` is its secret, in the answer to its creation alone."""
+@click.group("tokens")
+def tokens_group() -> None:
+    """Who may ask: create, list and revoke tokens.
 
-    id: UUID
-    name: str
-    scope: Scope
-    created_at: datetime
-    app: str | None = None
-    token: str = ""
+    While there is none, only this machine is served, and needs none. The first one is of scope admin. MILLRACE_TOKEN
+    holds the token that all commands here show to the api.
+    """
 
 
-class _List(msgspec.Struct):
-    tokens: list[Shown]
+@tokens_group.command("create")
+@click.argument("name")
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in Scope]),
+    required=True,
+    help="admin: everything. app: everything inside one app. invoke: call one app's functions, follow the calls.",
+)
+@click.option("--app", "app_name", default=None, metavar="APP", help="The app of scope app or invoke.")
+@url_option
+@_database_option
+@examples("millrace tokens create ci --scope app --app mine")
+def create_token_command(name: str, scope: str, app_name: str | None, url: str, database: str) -> None:
+    """Create a token and print its secret. It is shown this once: keep it.
+
+    NAME says whose it is; it need not be unique.
+    """
+
+    async def create(tokens: Tokens, terminal: Terminal) -> None:
+        _show_created(terminal, await tokens.create(name, Scope(scope), app_name))
+
+    _with_tokens(create, url, database)
 
 
-class Tokens(Protocol):
-    """Where tokens are kept, from here. Every method raises a FatalError that says what was wrong."""
+@tokens_group.command("list")
+@json_option
+@url_option
+@_database_option
+@examples("millrace tokens list")
+def list_tokens_command(url: str, database: str, as_json: bool) -> None:
+    """Show all tokens, without their secrets."""
 
-    async def create(self, name: str, scope: Scope, app: str | None) -> Shown: ...
+    async def show(tokens: Tokens, terminal: Terminal) -> None:
+        _show_list(terminal, await tokens.list(), as_json=as_json)
 
-    async def list(self) -> list[Shown]: ...
-
-    async def revoke(self, token_id: str) -> None: ...
-
-
-class AskedTokens:
-    """Those of an api."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def create(self, name: str, scope: Scope, app: str | None) -> Shown:
-        wanted = {"name": name, "scope": scope, "app": app}
-        return decode(await self._client.create_token(msgspec.json.encode(wanted)), Shown)
-
-    async def list(self) -> list[Shown]:
-        return decode(await self._client.get_tokens(), _List).tokens
-
-    async def revoke(self, token_id: str) -> None:
-        await self._client.revoke_token(token_id)
+    _with_tokens(show, url, database)
 
 
-class StoredTokens:
-    """Those of a database. Apis that run see a change within seconds."""
+@tokens_group.command("revoke")
+@click.argument("token_id", metavar="ID")
+@url_option
+@_database_option
+@examples("millrace tokens revoke $TOKEN_ID")
+def revoke_token_command(token_id: str, url: str, database: str) -> None:
+    """Revoke the token of this ID: within seconds it is good for nothing."""
 
-    def __init__(self, store: PostgresStore) -> None:
-        self._store = store
+    async def revoke(tokens: Tokens, terminal: Terminal) -> None:
+        await tokens.revoke(token_id)
+        terminal.line("revoked")
 
-    async def create(self, name: str, scope: Scope, app: str | None) -> Shown:
-        secret = new_secret()
-        now = datetime.now(UTC)
-        token = Token(
-            id=new_id(), name=name, scope=scope, app_name=app, hash=hash_secret(secret), created_at=now
-        )
-        with _fatal():
-            token.validate()
-            kept = await self._store.insert_token(token)
-        return _shown(kept, secret)
-
-    async def list(self) -> list[Shown]:
-        with _fatal():
-            return [_shown(token, "") for token in await self._store.get_tokens()]
-
-    async def revoke(self, token_id: str) -> None:
-        known = parse_id(token_id)
-        if known is None:
-            raise FatalError(f"{token_id!r} is no token's id: `millrace tokens list` shows them")
-        with _fatal():
-            await self._store.remove_token(known)
+    _with_tokens(revoke, url, database)
 
 
-@asynccontextmanager
-async def open_tokens(url: str, token: str, database_url: str) -> AsyncIterator[Tokens]:
-    """Those of *database_url* if that is given, else of the api at *url*, asked with *token*. Raises FatalError."""
-    if not database_url:
-        async with Client(url, token) as client:
-            yield AskedTokens(client)
-        return
-    with _fatal():
-        store = await PostgresStore.open(Settings(database_url=database_url))
-    try:
-        yield StoredTokens(store)
-    finally:
-        await store.aclose()
+def _with_tokens(work: Callable[[Tokens, Terminal], Awaitable[None]], url: str, database: str) -> None:
+    """Do *work* on the tokens of the database, or else of the api. Exits when it fails."""
+
+    async def run(settings: Settings) -> None:
+        async with open_tokens(address(url, settings), settings.token, database) as tokens:
+            await work(tokens, terminal)
+
+    terminal = Terminal(outlives_reader=False)
+    with exits_on_trouble(terminal):
+        asyncio.run(run(load_settings(os.environ)))
 
 
-def show_created(terminal: Terminal, created: Shown) -> None:
+def _show_created(terminal: Terminal, created: Shown) -> None:
     """The secret alone on standard output: a script takes it from there."""
     terminal.line(created.token)
 
 
-def show_list(terminal: Terminal, tokens: list[Shown], *, as_json: bool) -> None:
+def _show_list(terminal: Terminal, tokens: list[Shown], *, as_json: bool) -> None:
     """A table or JSON, the oldest first."""
     if as_json:
         terminal.line(msgspec.json.encode({"tokens": tokens}).decode())
@@ -121,31 +112,8 @@ def show_list(terminal: Terminal, tokens: list[Shown], *, as_json: bool) -> None
             token.name,
             token.scope,
             token.app or "-",
-            token.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            utc(token.created_at),
         ]
         for token in tokens
     ]
-    terminal.table(["token", "name", "scope", "app", "created (UTC)"], rows, [{} for _ in rows])
-
-
-def _shown(token: Token, secret: str) -> Shown:
-    return Shown(
-        id=token.id,
-        name=token.name,
-        scope=token.scope,
-        app=token.app_name,
-        created_at=token.created_at or datetime.now(UTC),
-        token=secret,
-    )
-
-
-@contextmanager
-def _fatal() -> Iterator[None]:
-    """Trouble of the store, in one line for a person."""
-    try:
-        yield
-    except FatalError:
-        raise
-    except MillraceError as error:
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise FatalError(f"{error}{cause}") from error
+    terminal.table(["token", "name", "scope", "app", "created (UTC)"], rows)

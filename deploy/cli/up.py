@@ -9,7 +9,8 @@ from signal import SIGHUP, SIGINT, SIGTERM
 
 from common.errors import FatalError
 from common.settings import Settings
-from deploy.cli.client import Client, ClientError
+from deploy.cli.answers import ClientError
+from deploy.cli.client import Client
 from deploy.cli.demo import run_demo
 from deploy.cli.demo_hot import run_hot_demo
 from deploy.cli.keeper import Keeper

@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,13 +13,13 @@ from signal import SIGINT, SIGKILL
 import pytest
 
 from common.models.call import CallStatus
-from deploy.cli.client import Client, ClientError
+from deploy.cli.answers import ClientError
+from deploy.cli.client import Client
 from tests.e2e.system import free_port, no_containers
+from tests.millrace_command import MILLRACE
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("docker")]
-
-MILLRACE = (sys.executable, "-c", "from deploy.cli import main; main()")
 
 
 class Machine:

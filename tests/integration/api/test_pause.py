@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from common.models import QueueEntry, SyncTicket, new_id
 from common.settings import Settings
+from deploy.cli.asking import Api
+from deploy.cli.client import Client
 from deploy.cli.queue import QueueAction, show_queue
 from deploy.cli.terminal import Terminal
 from deploy.local import LocalRedis
@@ -126,10 +128,12 @@ async def test_the_command_pauses_resumes_and_shows(
         QueueAction.RESUME: "running",
         QueueAction.HEAD: call_id,
     }
-    for action, text in shown.items():
-        await show_queue(url, Terminal(), action, as_json=False)
-        table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-        assert text in "".join(table)
-    await show_queue(url, Terminal(), QueueAction.HEAD, as_json=True)
+    async with Client(url) as client:
+        asked = Api(client, Terminal())
+        for action, text in shown.items():
+            await show_queue(asked, action, as_json=False)
+            table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+            assert text in "".join(table)
+        await show_queue(asked, QueueAction.HEAD, as_json=True)
     (call,) = json.loads(capsys.readouterr().out.splitlines()[-1])["calls"]
     assert call["id"] == call_id

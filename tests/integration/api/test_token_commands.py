@@ -2,43 +2,21 @@
 
 import asyncio
 import json
-import os
 import re
-import sys
-from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from deploy.cli.client import Client, ClientError
+from deploy.cli.answers import ClientError
+from deploy.cli.client import Client
 from deploy.cli.keeper import Keeper
 from deploy.cli.service import Service
 from deploy.cli.terminal import Terminal
 from deploy.cli.up import _demonstrate
 from tests.integration.api.served import ServedApi
+from tests.millrace_command import run
 
 SECRET = re.compile(r"mr_[A-Za-z0-9_-]{43}")
-
-
-class Result(NamedTuple):
-    exit_code: int | None
-    output: str
-
-
-async def run(*arguments: str, **environ: object) -> Result:
-    """The command as a process of its own, with these variables of ours alone."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
-    variables |= {f"MILLRACE_{name.upper()}": str(value) for name, value in environ.items()}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from deploy.cli import main; main()", *arguments),
-        stdout=PIPE,
-        stderr=STDOUT,
-        env=variables,
-    )
-    async with asyncio.timeout(30):
-        output, _ = await process.communicate()
-    return Result(process.returncode, output.decode())
 
 
 async def test_tokens_are_created_listed_and_revoked_over_http(api: ServedApi) -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.cli.client import Record
+from deploy.cli.answers import Record
 from deploy.cli.demo import DemoError, Run, _verify
 from deploy.cli.service import reachable_host
 

@@ -29,10 +29,13 @@ def test_the_head_shows_sync_calls_as_such(capsys: pytest.CaptureFixture[str]) -
     assert "priority" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    ("url", "exit_code"),
+    [("nonsense", 2), ("localhost:1", 2), ("ftp://127.0.0.1:1", 2), ("http://127.0.0.1:1", 3)],
+)
 @pytest.mark.parametrize("action", [[], ["pause"], ["resume"], ["head"]])
-def test_an_api_that_is_not_there_is_one_line(url: str, action: list[str]) -> None:
+def test_an_api_that_is_not_there_is_one_line(url: str, exit_code: int, action: list[str]) -> None:
     result = CliRunner().invoke(main, ["queue", *action, "--url", url], env={"MILLRACE_PORT": "8080"})
-    assert result.exit_code == 1
+    assert result.exit_code == exit_code
     (line,) = result.output.splitlines()
     assert url in line

@@ -25,9 +25,11 @@ from api.keys import (
     CORS,
     COUNTER,
     FOLLOWING,
+    LIFE,
     METRICS,
     QUEUE,
     RATE_LIMIT,
+    RECONCILER,
     RECORDER,
     RETRIES,
     ROUTES,
@@ -43,9 +45,11 @@ from api.oversized import Oversized
 from api.protocol import Runner
 from api.protocol_log import ProtocolLog
 from api.pusher import Pusher
+from api.queue_life import QueueLife
 from api.rate_limit import RateLimit
 from api.reconciler import Reconciler
 from api.recorder import Recorder
+from api.retention import Retention
 from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
@@ -79,6 +83,7 @@ def create_app(settings: Settings) -> web.Application:
     app[METRICS] = Metrics()
     app[BODIES] = BodyBudget()
     app[CORS] = cors
+    app[LIFE] = QueueLife()
     app[RATE_LIMIT] = RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst)
     app[ENDPOINTS] = add_urls(app.router)
     if cors.is_on:
@@ -186,7 +191,7 @@ async def _routes(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _submitter(app: web.Application) -> AsyncIterator[None]:
-    pusher = Pusher(app[QUEUE], app[ADMISSION])
+    pusher = Pusher(app[QUEUE], app[ADMISSION], app[LIFE])
     submitter = app[SUBMITTER] = Submitter(app[STORE], pusher, app[METRICS])
     app[RETRIES] = Retries(app[STORE], pusher, app[ADMISSION], app[METRICS])
     yield
@@ -222,10 +227,11 @@ async def _drain(app: web.Application) -> None:
 async def _maintenance(app: web.Application) -> AsyncIterator[None]:
     store, queue, metrics, settings = app[STORE], app[QUEUE], app[METRICS], app[SETTINGS]
     announcer = app[ANNOUNCER]
-    reconciler = Reconciler(store, queue, metrics, settings)
+    reconciler = app[RECONCILER] = Reconciler(store, queue, metrics, settings, app[LIFE])
+    retention = Retention(store, metrics, settings)
     oversized = Oversized(store, queue, announcer, metrics, settings.no_capacity_grace_s)
     dead_letters = DeadLetters(store, queue, announcer, app[SYNC], app[RECORDER])
-    maintenance = Maintenance(store, queue, reconciler, oversized, dead_letters)
+    maintenance = Maintenance(store, queue, reconciler, retention, oversized, dead_letters)
     maintenance.start()
     yield
     await maintenance.aclose()

@@ -8,7 +8,9 @@ from api.call_counts import CallCounter
 from api.cors import Cors
 from api.following import Following
 from api.invocation import Submitter
+from api.queue_life import QueueLife
 from api.rate_limit import RateLimit
+from api.reconciler import Reconciler
 from api.recorder import Recorder
 from api.retries import Retries
 from api.route_cache import RouteCache
@@ -27,6 +29,8 @@ QUEUE: web.AppKey[MessageQueue] = web.AppKey("queue")
 ANNOUNCER: web.AppKey[Announcer] = web.AppKey("announcer")
 FOLLOWING: web.AppKey[Following] = web.AppKey("following")
 ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
+LIFE: web.AppKey[QueueLife] = web.AppKey("life")
+RECONCILER: web.AppKey[Reconciler] = web.AppKey("reconciler")
 BODIES: web.AppKey[BodyBudget] = web.AppKey("bodies")
 ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")
 SUBMITTER: web.AppKey[Submitter] = web.AppKey("submitter")

@@ -47,6 +47,17 @@ class QueueDepth(Struct, frozen=True, kw_only=True):
     conserved: bool
 
 
+class Rebuilt(Struct, frozen=True, kw_only=True):
+    """How far a rebuild of the queue is: a line a second, the last one with `is_done`."""
+
+    looked: Annotated[Count, Meta(description="Unfinished calls that were looked at.")]
+    restored: Annotated[
+        Count, Meta(description="Those of them that were missing in the queue, and are back.")
+    ]
+    took_s: float
+    is_done: bool
+
+
 class QueuedCall(Struct, frozen=True, kw_only=True):
     """A call that waits for a worker: a sync one, or an async one with its priority."""
 

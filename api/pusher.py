@@ -1,25 +1,31 @@
 """Pusher: hands committed calls to the queue, behind the commits, many at a time.
 
-While the queue is away or full, calls wait here and are pushed oldest first when it takes them again, before any newer
-one: else those that came last would run first. What is too much to keep is left to the reconciler.
+While the queue is away or full, or has lost older calls that are not yet back, calls wait here and are pushed oldest
+first when it takes them again, before any newer one: else those that came last would run first. What is too much to
+keep is left to the reconciler.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from api.admission import Admission
 from api.outage import Outage
-from common.errors import QueueFullError, UnavailableError
+from api.queue_life import QueueLife
+from common.errors import QueueFullError, QueueLostError, UnavailableError
 from common.models import QueueEntry
 from common.queue.base import MessageQueue
 from common.telemetry.logs import get_logger
 
 MAX_WAITING = 20_000  # entries that may wait for a slow Redis; the rest is left to the reconciler
 PUSH_MAX_CALLS = 500
+HOLD_S = (
+    60.0  # how long calls wait for older ones that the queue lost: their order is not worth more than that
+)
 FLUSH_S = 5.0
 RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 1.0
@@ -42,9 +48,11 @@ class _Waiting(NamedTuple):
 class Pusher:
     """Owns the task that pushes. While a push is under way, what comes waits for the next one."""
 
-    def __init__(self, queue: MessageQueue, admission: Admission) -> None:
+    def __init__(self, queue: MessageQueue, admission: Admission, life: QueueLife) -> None:
         self._queue = queue
         self._admission = admission
+        self._life = life
+        self._held_since_s: float | None = None
         self._part_calls = PUSH_MAX_CALLS
         self._outage = Outage("pushing to the queue")
         self._waiting: list[_Waiting] = []
@@ -84,6 +92,7 @@ class Pusher:
             waiting, done = self._waiting, self._done
             self._waiting, self._done = [], asyncio.get_running_loop().create_future()
             try:
+                self._life.changed.clear()
                 left = await self._push(waiting)
             finally:
                 done.set_result(None)
@@ -91,7 +100,9 @@ class Pusher:
                 retry_s = RETRY_FIRST_S
                 continue
             self._waiting = [*left, *self._waiting][:MAX_WAITING]
-            await asyncio.sleep(retry_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(retry_s):
+                    await self._life.changed.wait()
             retry_s = min(retry_s * 2, RETRY_MAX_S)
 
     async def _push(self, waiting: list[_Waiting]) -> list[_Waiting]:
@@ -99,18 +110,33 @@ class Pusher:
         start = 0
         try:
             while part := waiting[start : start + self._part_calls]:
-                await self._queue.push([one.current() for one in part])
+                await self._queue.push([one.current() for one in part], self._generation())
+                self._held_since_s = None
                 self._admission.hear(is_full=False)
                 self._part_calls = min(self._part_calls * 2, PUSH_MAX_CALLS)
                 start += len(part)
             self._outage.ended()
         except UnavailableError as error:
             self._outage.began(error)
-            if isinstance(error, QueueFullError):
-                self._admission.hear(is_full=True)
-                self._part_calls = max(1, self._part_calls // 2)  # fewer may fit
+            self._note(error)
             return waiting[start:]
         except Exception:  # noqa: BLE001 - the task's outermost guard: one bad push must not end all pushing
             _log.exception("push failed", calls=len(waiting) - start)
             self._admission.hear(is_full=False)  # nothing may be left here to find that out with
         return []
+
+    def _note(self, error: UnavailableError) -> None:
+        if isinstance(error, QueueFullError):
+            self._admission.hear(is_full=True)
+            self._part_calls = max(1, self._part_calls // 2)  # fewer may fit
+            return
+        self._life.doubt()
+        if isinstance(error, QueueLostError) and self._held_since_s is None:
+            self._held_since_s = time.monotonic()
+
+    def _generation(self) -> int | None:
+        """The only one to push into; None, any, when it takes too long until that is whole."""
+        if self._held_since_s is not None and time.monotonic() - self._held_since_s > HOLD_S:
+            _log.warning("calls are pushed before older ones that the queue lost", held_s=HOLD_S)
+            return None
+        return self._life.generation

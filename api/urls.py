@@ -104,6 +104,7 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint("GET", "/v1/queue/head", queue.get_head, Access.ADMIN, "The calls that come next"),
     _endpoint("POST", "/v1/queue/pause", queue.pause, Access.ADMIN, "Hand out no more calls"),
     _endpoint("POST", "/v1/queue/resume", queue.resume, Access.ADMIN, "Hand out calls again"),
+    _endpoint("POST", "/v1/queue/rebuild", queue.rebuild, Access.ADMIN, "Put back what the queue lost"),
     _endpoint(
         "GET", "/v1/dead", dead.list_dead, Access.ADMIN, "List the calls that were given up, newest first"
     ),

@@ -509,9 +509,19 @@ class TooManyFollowersError(UnavailableError):
     default_message = "Too many clients follow calls"
 
 
+class QueueLostError(UnavailableError):
+    slug = "queue_lost"
+    default_message = "Queue lost its data and is being restored"
+
+
 class StoreUnavailableError(UnavailableError):
     slug = "store_unavailable"
     default_message = "Datastore is unavailable"
+
+
+class RebuildUnderWayError(ConflictError):
+    slug = "rebuild_under_way"
+    default_message = "The queue is being restored by another process"
 
 
 class NotReservedError(ConflictError):

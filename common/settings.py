@@ -21,6 +21,8 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Days = Annotated[float, Meta(gt=0, le=3650)]
+Hours = Annotated[float, Meta(gt=0, le=87600)]
 Directory = Annotated[str, Meta(pattern="^/")]
 OptionalDirectory = Annotated[str, Meta(pattern="^(/|$)")]
 KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -38,7 +40,7 @@ def default_data_dir() -> str:
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting, by the part that reads it. ``_s`` seconds, ``_mb`` MiB, ``_bytes`` bytes."""
+    """Every setting, by the part that reads it. ``_s`` seconds, ``_days``, ``_hours``, ``_mb`` MiB, ``_bytes``."""
 
     # where the records and the queue are; empty only for `millrace up`, which starts servers of its own
     database_url: str = ""
@@ -57,6 +59,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue_max_calls: Positive = 1_000_000
     reconcile_interval_s: Seconds = 10
     no_capacity_grace_s: Seconds = 300  # how long a call waits for a worker that is large enough
+
+    # how long calls are kept after they ended (results and logs go with their calls, or before), and keys of requests
+    calls_keep_days: Days = 7
+    results_keep_days: Days = 7
+    logs_keep_days: Days = 7
+    idempotency_keys_keep_hours: Hours = 24
 
     # attempts and leases
     lease_s: Seconds = 30

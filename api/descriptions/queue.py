@@ -5,10 +5,17 @@ from typing import Annotated
 from msgspec import Meta
 
 from api.descriptions.examples import CALL_ID
-from api.descriptions.parts import Description, Descriptions, Parameter, json
+from api.descriptions.parts import Content, Description, Descriptions, Parameter, json
 from api.handlers import queue
-from api.overviews import QueuedCall, QueueDepth, QueueHead
-from common.errors import InvalidLimitError, QueueUnavailableError, StoreUnavailableError
+from api.overviews import QueuedCall, QueueDepth, QueueHead, Rebuilt
+from common.errors import (
+    InvalidLimitError,
+    QueueFullError,
+    QueueLostError,
+    QueueUnavailableError,
+    RebuildUnderWayError,
+    StoreUnavailableError,
+)
 
 LIMIT = Parameter(
     "limit",
@@ -55,5 +62,25 @@ DESCRIPTIONS: Descriptions = {
     ),
     queue.resume: Description(
         answers={"200": json(_depth())}, errors=(StoreUnavailableError, QueueUnavailableError)
+    ),
+    queue.rebuild: Description(
+        text="Looks at every unfinished call, and puts back those that the queue does not have, in their places, and"
+        " the pause. What the queue has stays as it is, so it is safe beside live workers, and to repeat. It goes on"
+        " when the client goes away. An error after the first second is the last line.",
+        answers={
+            "200": Content(
+                text="Lines of JSON.",
+                examples={
+                    queue.JSON_LINES: Rebuilt(looked=20_000, restored=20_000, took_s=0.9, is_done=True)
+                },
+            )
+        },
+        errors=(
+            RebuildUnderWayError,
+            QueueFullError,
+            QueueLostError,
+            StoreUnavailableError,
+            QueueUnavailableError,
+        ),
     ),
 }

@@ -1,15 +1,27 @@
-"""/v1/queue: how deep the queue is, what comes next, and whether it hands out calls at all."""
+"""/v1/queue: how deep the queue is, what comes next, whether it hands out calls at all; putting back what it lost."""
 
+import asyncio
+import time
+
+import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
 from api.answers import known
-from api.keys import QUEUE, SETTINGS, STORE
-from api.overviews import QueuedCall, QueueDepth, QueueHead
+from api.keys import QUEUE, RECONCILER, SETTINGS, STORE
+from api.middlewares import api_error_of, error_body
+from api.overviews import QueuedCall, QueueDepth, QueueHead, Rebuilt
 from api.parameters import limit_of
 from api.pause import follow_pause
+from api.restoring import Progress
 from api.schemas import json_response
+from api.streams import streaming
+from common.errors import MillraceError
+from common.models import Error
 from common.queue.base import Depth, Peeked
+
+JSON_LINES = "application/x-ndjson"
+LINE_EVERY_S = 1.0
 
 
 async def get_depth(request: web.Request) -> web.Response:
@@ -35,9 +47,53 @@ async def resume(request: web.Request) -> web.Response:
     return await _follow(request)
 
 
+async def rebuild(request: web.Request) -> web.StreamResponse:
+    """Put back what the queue lost, and tell each second how far that is; a last line says ``is_done``.
+
+    Safe beside live workers, and to repeat: calls that the queue has stay as they are. What fails in the first second
+    is an answer of its own, later the last line. It goes on when its client goes away.
+    """
+    begun_s = time.monotonic()
+    progress = Progress()
+    work = asyncio.create_task(request.app[RECONCILER].rebuild(progress))
+    try:
+        await asyncio.wait({work}, timeout=LINE_EVERY_S)
+        if work.done():
+            work.result()
+            line = _line(progress, begun_s, is_done=True)
+            return web.Response(body=line, headers={"Content-Type": JSON_LINES})
+        return await _tell(request, work, progress, begun_s)
+    finally:
+        work.cancel()
+        await asyncio.wait({work})
+
+
 async def _follow(request: web.Request) -> web.Response:
     app = request.app
     return _depth_response(request, await follow_pause(app[STORE], app[QUEUE], app[SETTINGS].queue_name))
+
+
+async def _tell(
+    request: web.Request, work: asyncio.Task[None], progress: Progress, begun_s: float
+) -> web.StreamResponse:
+    async with streaming(request, JSON_LINES) as stream:
+        is_heard = True
+        while not work.done():
+            is_heard = is_heard and await stream.write(_line(progress, begun_s))
+            await asyncio.wait({work}, timeout=LINE_EVERY_S)
+        try:
+            work.result()
+            line = _line(progress, begun_s, is_done=True)
+        except MillraceError as error:
+            line = msgspec.json.encode(Error(error=error_body(api_error_of(error)))) + b"\n"
+        await stream.write(line)
+    return stream.response
+
+
+def _line(progress: Progress, begun_s: float, *, is_done: bool = False) -> bytes:
+    took_s = round(time.monotonic() - begun_s, 1)
+    line = Rebuilt(looked=progress.looked, restored=progress.restored, took_s=took_s, is_done=is_done)
+    return msgspec.json.encode(line) + b"\n"
 
 
 def _shown(call: Peeked) -> QueuedCall:

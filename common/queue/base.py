@@ -163,8 +163,11 @@ class Depth(Struct, frozen=True, kw_only=True):
 class MessageQueue(Protocol):
     """Priority, FIFO, delay, leases and exact restoration. Safe to use from many processes; safe to cancel anywhere."""
 
-    async def push(self, entries: Sequence[QueueEntry]) -> int:
+    async def push(self, entries: Sequence[QueueEntry], generation: int | None = None) -> int:
         """Put calls at their places; return how many were new. A call that is already here stays as it is.
+
+        With a *generation* only into data of this generation, so that nothing gets in before what was lost is back:
+        raises QueueLostError if Redis has lost it, having pushed none (of more than 500, earlier parts may be).
 
         A sync call whose ``ttl_ms`` passes before a worker has it is never reserved: it is handed over as dead. One
         whose push raised QueueUnavailableError may run all the same, unless a cancel removes it.
@@ -313,6 +316,14 @@ class MessageQueue(Protocol):
 
     async def generation(self) -> int:
         """Which life of the queue's data this is: another number than before means that Redis lost everything."""
+        ...
+
+    async def run_id(self) -> str:
+        """Which run of Redis this is: another one than before means that it restarted or another server took its place.
+
+        Then the data may be of the same generation and yet lack the last writes, about a second of them. Empty if Redis
+        does not tell.
+        """
         ...
 
     async def check(self) -> None:

@@ -12,7 +12,13 @@ from uuid import UUID
 
 from redis.exceptions import NoScriptError
 
-from common.errors import EvictingRedisError, NotReservedError, QueueFullError, UnavailableError
+from common.errors import (
+    EvictingRedisError,
+    NotReservedError,
+    QueueFullError,
+    QueueLostError,
+    UnavailableError,
+)
 from common.models import QueueEntry
 from common.queue import channels, codec, replies, scripts
 from common.queue.base import (
@@ -35,6 +41,7 @@ from common.settings import Settings
 MAX_DELIVERIES = 10
 MAX_BATCH = 500  # calls in one script: Lua's unpack ends near 8000 values
 LOOK_AHEAD = 32  # calls beyond the slots that reserve looks at, past those too large for this worker
+NO_ROOM = -1  # push.lua's answer; the other one that is no count: another generation
 RESTORE_ROUNDS = 16  # scripts that one reserve may spend on restoring before it hands out what there is
 
 MIN_BLOCK_S = 0.01  # Redis 6.2 cuts off what is below 1 ms, and 0 is for ever
@@ -67,7 +74,7 @@ class RedisQueue:
         Raises SettingsError for an address that isn't one."""
         return cls(RedisLink(settings.redis_url), settings)
 
-    async def push(self, entries: Sequence[QueueEntry]) -> int:
+    async def push(self, entries: Sequence[QueueEntry], generation: int | None = None) -> int:
         """As the contract says for up to 500 calls; of a longer list, earlier parts may be pushed already.
 
         With sync calls it is never repeated by itself: one may have ended by then, and nothing would stop a second run.
@@ -76,9 +83,15 @@ class RedisQueue:
         for part in _parts(entries):
             again = all(entry.ticket is None for entry in part)
             arguments = codec.entry_arguments(part, MAX_DELIVERIES)
-            added = await self._run(scripts.PUSH, self._max_calls, *arguments, again=again)
+            added = await self._run(
+                scripts.PUSH,
+                self._max_calls,
+                "" if generation is None else generation,
+                *arguments,
+                again=again,
+            )
             if added < 0:
-                raise QueueFullError
+                raise QueueFullError if added == NO_ROOM else QueueLostError
             new += added
         return new
 
@@ -221,6 +234,10 @@ class RedisQueue:
     async def generation(self) -> int:
         generation: int = await self._run(scripts.GENERATION)
         return generation
+
+    async def run_id(self) -> str:
+        info = await self._link.reach(lambda: self._link.commands.info("server"))
+        return str(info.get("run_id", ""))
 
     async def check(self) -> None:
         info = await self._link.reach(lambda: self._link.commands.info("memory"))

@@ -28,6 +28,7 @@ from common.models import (
     Token,
 )
 from common.store.steering import Steering
+from common.store.upkeep import Upkeep
 
 
 class IdempotencyKey(Struct, frozen=True, kw_only=True):
@@ -154,7 +155,7 @@ class TokenStore(Protocol):
         ...
 
 
-class Datastore(LogStore, TokenStore, Steering, Protocol):
+class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
     """Apps, routes and calls. Empty arguments raise the DatastoreEmpty… errors, app before route path."""
 
     async def get_app(self, app_name: str) -> App:
@@ -228,15 +229,15 @@ class Datastore(LogStore, TokenStore, Steering, Protocol):
         ...
 
     async def submit_calls(self, submissions: Sequence[Submission]) -> list[QueueEntry | EarlierCall]:
-        """insert_calls, but for a key that came before within 24 h: its submission is not stored, and answered so.
+        """insert_calls, but a submission whose key came before is not stored, and answered so.
 
-        A key is written with its call, in the one transaction: of any number that come together with the same key, in
-        this list or in others, exactly one is stored.
+        A key counts for ``idempotency_keys_keep_hours``. It is written with its call, in the one transaction: of any
+        number that come together with the same key, in this list or in others, exactly one is stored.
         """
         ...
 
     async def prune_idempotency_keys(self, limit: int) -> int:
-        """Forget at most *limit* keys that are older than 24 h, the oldest first; return how many."""
+        """Forget at most *limit* keys that no longer count, the oldest first; return how many."""
         ...
 
     async def update_call(self, old: Call, new: Call) -> None:
@@ -342,19 +343,6 @@ class Datastore(LogStore, TokenStore, Steering, Protocol):
 
     async def ended(self, ids: Sequence[UUID]) -> set[UUID]:
         """Those of the calls that are final, or that the store does not know (any more)."""
-        ...
-
-    async def largest_token(self) -> int:
-        """The largest token of an unfinished call, 0 if none has one: every new reservation must have a larger one."""
-        ...
-
-    async def unfinished(
-        self, after: QueueEntry | None, limit: int, *, since: datetime | None = None
-    ) -> list[QueueEntry]:
-        """A page of calls that belong in the queue, by (priority descending, place): waiting ones, and running ones
-
-        whose incarnation has no fresh heartbeat. ``delay_ms`` is what is left of the delay. *since*: created after it.
-        """
         ...
 
     async def register_worker(self, incarnation: UUID, host: str, slots: int, memory_mb: int) -> None:

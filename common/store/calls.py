@@ -36,7 +36,7 @@ from common.store.routes import require_route_name
 from common.store.steering import CallCounts, Counts
 from common.store.text import searchable, storable, storable_headers
 
-IDEMPOTENCY_KEYS_KEPT_S = 24 * 3600
+HOUR_S = 3600.0
 COUNT_TIMEOUT_S = 60.0  # it reads every call
 AFTER_ALL_IDS = UUID(int=2**128 - 1)
 _SHOWN_AS_STORED = (
@@ -65,7 +65,7 @@ class Calls(OnDatabase):
         columns = zip(*map(_inserted, submissions), strict=True)
         async with self._database.connection() as connection:
             try:
-                rows = await connection.fetch(query("insert_calls"), *columns, IDEMPOTENCY_KEYS_KEPT_S)
+                rows = await connection.fetch(query("insert_calls"), *columns, self._keys_keep_s)
             except UniqueViolationError as error:
                 raise CallsAlreadyExistError from error
         if not rows:
@@ -74,10 +74,12 @@ class Calls(OnDatabase):
 
     async def prune_idempotency_keys(self, limit: int) -> int:
         async with self._database.connection() as connection:
-            pruned: int = await connection.fetchval(
-                query("prune_idempotency_keys"), IDEMPOTENCY_KEYS_KEPT_S, limit
-            )
+            pruned: int = await connection.fetchval(query("prune_idempotency_keys"), self._keys_keep_s, limit)
         return pruned
+
+    @property
+    def _keys_keep_s(self) -> float:
+        return self._settings.idempotency_keys_keep_hours * HOUR_S
 
     async def update_call(self, old: Call, new: Call) -> None:
         if old.id != new.id:

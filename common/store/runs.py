@@ -1,4 +1,4 @@
-"""The calls of the store as workers and maintenance see them: claimed, held, settled, released, still to be done.
+"""The calls of the store as workers see them: claimed, held, settled, released; and ended by those who give them up.
 
 Every change is guarded by the token of a reservation: an older one changes nothing. Never decides what to run or when.
 """
@@ -12,7 +12,7 @@ import msgspec
 from asyncpg import Record
 
 from common.errors import DatastoreCannotUpdateCallError
-from common.models import MAX_PRIORITY, Call, Outcome, QueueEntry, RetryPolicy, check_reason
+from common.models import Call, Outcome, RetryPolicy, check_reason
 from common.store.base import Claimed, ClaimRequest, FinishedCall, Settlement
 from common.store.calls import shown
 from common.store.database import OnDatabase
@@ -87,21 +87,6 @@ class Runs(OnDatabase):
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("ended"), ids)
         return {row["id"] for row in rows}
-
-    async def largest_token(self) -> int:
-        async with self._database.connection() as connection:
-            token: int = await connection.fetchval(query("largest_token"))
-        return token
-
-    async def unfinished(
-        self, after: QueueEntry | None, limit: int, *, since: datetime | None = None
-    ) -> list[QueueEntry]:
-        place = (after.priority, after.order_no) if after else (MAX_PRIORITY + 1, 0)
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(
-                query("unfinished"), *place, since, self._settings.heartbeat_stale_s, limit
-            )
-        return [QueueEntry(**row) for row in rows]
 
 
 def _columns(requests: Sequence[ClaimRequest]) -> tuple[list[UUID], list[int]]:

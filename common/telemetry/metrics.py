@@ -40,7 +40,22 @@ class Metrics:
             registry=self.registry,
         )
         self.reconciled = Counter(
-            "millrace_calls_reconciled", "Calls the queue had lost and got back", registry=self.registry
+            "millrace_calls_reconciled",
+            "Calls the queue had lost and got back, by how that was noticed",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.sweeps = Counter(
+            "millrace_reconciler_sweeps",
+            "Looks at every unfinished call, by what made them necessary",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.pruned = Counter(
+            "millrace_records_pruned",
+            "Records that were deleted because of their age",
+            ["kind"],
+            registry=self.registry,
         )
         self.followers = Gauge(
             "millrace_followers", "Clients that follow calls on this process", registry=self.registry

@@ -26,6 +26,7 @@ from deploy.cli.answers import (
 
 ANSWER_S = 15.0
 LONG_ANSWER_S = 300.0  # of what may be large, or has much to delete
+LINE_S = 30.0
 CONNECT_S = 10.0
 TEXT_PLAIN = {"Accept": "text/plain, */*"}
 
@@ -97,11 +98,29 @@ class Client:
         Raises UnreachableError when it breaks off.
         """
         bounds = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-        async with self._request("GET", path, b"", query, None, bounds) as response:
-            if response.status != 200:
-                raise refusal(f"GET {path}", Answer(response.status, response.headers, await response.read()))
+        async with self._streamed("GET", path, query, bounds) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
+
+    async def lines(self, method: str, path: str) -> AsyncIterator[bytes]:
+        """Lines that tell how work goes on, as they come; at most LINE_S from one to the next.
+
+        Raises UnreachableError when they break off.
+        """
+        bounds = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=LINE_S)
+        async with self._streamed(method, path, {}, bounds) as response:
+            async for line in response.content:
+                yield line
+
+    @asynccontextmanager
+    async def _streamed(
+        self, method: str, path: str, query: Mapping[str, str], bounds: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._request(method, path, b"", query, None, bounds) as response:
+            if response.status != 200:
+                answer = Answer(response.status, response.headers, await response.read())
+                raise refusal(f"{method} {path}", answer)
+            yield response
 
     @asynccontextmanager
     async def _request(

@@ -1,15 +1,18 @@
-"""`millrace queue`: how deep the queue is, from a running api; pauses it, resumes it, shows its head."""
+"""`millrace queue`: how deep the queue is, from a running api; pauses, resumes, rebuilds it, shows its head."""
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import click
 import msgspec
 
-from deploy.cli.answers import decode
+from common.models import ErrorBody
+from deploy.cli.answers import ClientError, UnreachableError, decode
 from deploy.cli.asking import Api, asks_api, json_option
 from deploy.cli.examples import examples
 from deploy.cli.terminal import Terminal
 
+REBUILD_PATH = "/v1/queue/rebuild"
 _PRIORITIES = ("2", "1", "0")
 
 
@@ -19,6 +22,7 @@ class QueueAction(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     HEAD = "head"
+    REBUILD = "rebuild"
 
 
 class Depth(msgspec.Struct):
@@ -35,6 +39,15 @@ class Depth(msgspec.Struct):
     oldest_ready_ms: int | None
     conserved: bool
     is_paused: bool = False
+
+
+class Rebuilt(msgspec.Struct):
+    """A line of POST /v1/queue/rebuild: how far it is, or why it ended before it was done."""
+
+    looked: int = 0
+    restored: int = 0
+    is_done: bool = False
+    error: ErrorBody | None = None
 
 
 class HeadCall(msgspec.Struct):
@@ -57,21 +70,34 @@ class Head(msgspec.Struct):
 @click.argument("action", type=click.Choice([action.value for action in QueueAction]), required=False)
 @json_option
 @asks_api
-@examples("millrace queue", "millrace queue head", "millrace queue pause", "millrace queue resume")
+@examples(
+    "millrace queue",
+    "millrace queue head",
+    "millrace queue pause",
+    "millrace queue resume",
+    "millrace queue rebuild",
+)
 async def queue_command(api: Api, action: str | None, as_json: bool) -> None:
     """Show how many calls wait, by priority and state.
 
     `pause` first: workers get no calls until `resume`; what runs goes on, and new calls are accepted.
-    `head`: show the next 20 calls instead.
+    `head`: show the next 20 calls instead. `rebuild` first: put back whatever the queue has lost, and the pause;
+    what it has stays as it is, so workers may go on.
     """
     await show_queue(api, QueueAction(action) if action else None, as_json=as_json)
 
 
 async def show_queue(api: Api, action: QueueAction | None, *, as_json: bool) -> None:
-    """Do *action* to the queue and print its depth, or its head if that is asked for. Raises ClientError."""
+    """Do *action* to the queue and print its depth, or its head if that is asked for. Raises ClientError.
+
+    Of a rebuild, the api's own JSON is how it ended.
+    """
     match action:
         case QueueAction.HEAD:
             answer = await api.client.ask("GET", "/v1/queue/head")
+        case QueueAction.REBUILD:
+            rebuilt = await _rebuild(api, is_shown=not as_json)
+            answer = rebuilt if as_json else await api.client.get_depth()
         case None:
             answer = await api.client.get_depth()
         case _:
@@ -82,6 +108,25 @@ async def show_queue(api: Api, action: QueueAction | None, *, as_json: bool) -> 
         _show_head(api.terminal, decode(answer, Head))
     else:
         _show(api.terminal, decode(answer, Depth))
+
+
+async def _rebuild(api: Api, *, is_shown: bool) -> bytes:
+    """Rebuild the queue, however long that takes, and show how far it is; the api's last line."""
+    if not is_shown:
+        return await _last_line(api, lambda _: None)
+    with api.terminal.step("rebuild", "waiting for the api") as show:
+        return await _last_line(api, show)
+
+
+async def _last_line(api: Api, show: Callable[[str], None]) -> bytes:
+    async for line in api.client.lines("POST", REBUILD_PATH):
+        so_far = decode(line, Rebuilt)
+        if so_far.error is not None:
+            raise ClientError(f"POST {REBUILD_PATH}: {so_far.error.message} ({so_far.error.code})")
+        show(f"{so_far.looked} calls looked at, {so_far.restored} were missing and are back")
+        if so_far.is_done:
+            return line
+    raise UnreachableError(f"POST {REBUILD_PATH}: the api's answer broke off")
 
 
 def _show(terminal: Terminal, depth: Depth) -> None:

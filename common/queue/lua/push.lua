@@ -1,17 +1,19 @@
 -- Put calls at their places; those already known stay as they are.
 -- KEYS: ready delay meta state wake_sync wake_async sync message
--- ARGV: max_calls, number of calls; then for each call: id, place (-1: a sync call, it takes the next one on level 0),
+-- ARGV: max_calls, generation (or empty), number of calls; then for each call: id, place (-1: a sync call, it takes the next one on level 0),
 --       delay_ms (of a sync call: how long it may wait), memory_mb, max_deliveries; then for each sync call: reply_to,
 --       message
--- Returns how many were new; -1, having changed nothing, if they don't all fit.
+-- Returns how many were new; having changed nothing, -1 if they don't all fit, -2 if the data is of another generation.
 local ready, delay, meta, state, wake_sync, wake_async, sync, message = unpack(KEYS)
 -- include: clock.lua
 -- include: record.lua
 -- include: wake.lua
 -- include: ticket.lua
 
-local FIRST, FIELDS = 3, 5
-local calls = tonumber(ARGV[2])
+if ARGV[2] ~= '' and redis.call('HGET', state, 'generation') ~= ARGV[2] then return -2 end
+
+local FIRST, FIELDS = 4, 5
+local calls = tonumber(ARGV[3])
 local ticket_at = FIRST + calls * FIELDS
 local ids, tickets_at = {}, {}
 for i = 1, calls do

@@ -209,30 +209,6 @@ UPDATE calls SET
 FROM locked
 WHERE calls.id = locked.id
 
--- name: unfinished
-SELECT
-    id,
-    order_no,
-    priority,
-    CASE status
-        WHEN 'delayed' THEN greatest(0, ceil(extract(epoch FROM due_at - clock_timestamp()) * 1000))::bigint
-        ELSE 0
-    END AS delay_ms,
-    memory_mb
-FROM calls
-WHERE status IN ('delayed', 'queued', 'running')
-    AND (-priority, order_no) > (-$1::smallint, $2::bigint)
-    AND created_at > coalesce($3::timestamptz, '-infinity')
-    AND (
-        status <> 'running'
-        OR NOT EXISTS (
-            SELECT FROM workers
-            WHERE workers.incarnation = calls.incarnation AND heartbeat_at > now() - make_interval(secs => $4)
-        )
-    )
-ORDER BY -priority, order_no
-LIMIT $5
-
 -- name: settle_no_capacity
 -- A worker that came meanwhile counts; with no live worker at all the largest is unknown, and nothing is too large.
 WITH largest AS (
@@ -273,6 +249,3 @@ FROM unnest($1::uuid[]) AS asked (id)
 WHERE NOT EXISTS (
     SELECT FROM calls WHERE calls.id = asked.id AND status IN ('delayed', 'queued', 'running')
 )
-
--- name: largest_token
-SELECT coalesce(max(token), 0) AS token FROM calls WHERE status IN ('delayed', 'queued', 'running')

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from common.errors import EvictingRedisError, QueueFullError, QueueUnavailableError
+from common.errors import EvictingRedisError, QueueFullError, QueueLostError, QueueUnavailableError
 from common.models import SyncTicket, new_id
 from common.queue.base import Acked, DeadCall, Extension, Lane, Reservation
 from common.queue.redis import RedisQueue
@@ -142,6 +142,33 @@ async def test_another_generation_tells_that_everything_was_lost(
     assert await own_queue.generation() > before
 
 
+async def test_a_push_into_one_generation_is_refused_by_every_other(
+    own_queue: RedisQueue, own_admin: Redis
+) -> None:
+    before = await own_queue.generation()
+    assert await own_queue.push([entry(1), entry(2)], before) == 2
+    for refused in (before - 1, before + 1, 0):
+        with pytest.raises(QueueLostError):
+            await own_queue.push([entry(3)], refused)
+    await own_admin.flushall()
+    with pytest.raises(QueueLostError):
+        await own_queue.push([entry(3)], before)
+    assert await own_admin.dbsize() == 0
+    with pytest.raises(QueueLostError):
+        await own_queue.push([entry(3)], before)
+    assert await own_queue.push([entry(3)], await own_queue.generation()) == 1
+
+
+async def test_another_run_of_the_server_shows(own_redis: LocalRedis, own_queue: RedisQueue) -> None:
+    before, generation = await own_queue.run_id(), await own_queue.generation()
+    assert before
+    assert await own_queue.run_id() == before
+    await own_redis.stop()
+    await own_redis.start()
+    assert await own_queue.run_id() != before
+    assert await own_queue.generation() == generation
+
+
 Operation = Callable[[RedisQueue], Awaitable[object]]
 OPERATIONS: dict[str, Operation] = {
     "push": lambda queue: queue.push([entry(1)]),
@@ -166,6 +193,7 @@ OPERATIONS: dict[str, Operation] = {
     "seed_token": lambda queue: queue.seed_token(1),
     "depth": lambda queue: queue.depth(),
     "generation": lambda queue: queue.generation(),
+    "run_id": lambda queue: queue.run_id(),
     "check": lambda queue: queue.check(),
 }
 

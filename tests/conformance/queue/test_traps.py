@@ -97,7 +97,7 @@ async def test_trap_3_a_push_that_fails_inside_its_script_changes_nothing(
     keys = [getattr(queue._keys, key) for key in scripts.PUSH.keys]
     good = codec.entry_arguments([entry(1), entry(2, delay_ms=5)], 10)
     for bad in ([new_id().bytes, "x", 0, 1, 10], [new_id().bytes, 5, "x", 1, 10], [new_id().bytes, 5, 0]):
-        arguments: list[Any] = [100, 3, *good[1:], *bad]
+        arguments: list[Any] = [100, "", 3, *good[1:], *bad]
         with pytest.raises(ResponseError):
             await admin.eval(scripts.PUSH.text, len(keys), *keys, *arguments)
         assert await admin.exists(*keys) == 0

@@ -10,6 +10,7 @@ import asyncpg
 
 from common.errors import AppsAlreadyExistsError
 from common.models import (
+    MAX_PRIORITY,
     App,
     Call,
     CallStat,
@@ -108,6 +109,18 @@ async def fall_due(store: PostgresStore, calls: Sequence[Call]) -> None:
     ids = [call.id for call in calls]
     async with store.get_database().acquire() as connection:
         await connection.execute("UPDATE calls SET due_at = now() WHERE id = ANY ($1)", ids)
+
+
+async def unfinished(store: PostgresStore, page_calls: int = 100, after: int = 0) -> list[QueueEntry]:
+    """What belongs in the queue, in its order."""
+    found: list[QueueEntry] = []
+    for priority in range(MAX_PRIORITY, -1, -1):
+        last = after
+        while page := await store.unfinished(priority, last, page_calls):
+            assert len(page) <= page_calls
+            found += page
+            last = page[-1].order_no
+    return found
 
 
 async def request_cancel(store: PostgresStore, call: Call) -> None:

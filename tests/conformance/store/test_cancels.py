@@ -16,6 +16,7 @@ from tests.conformance.store.samples import (
     row_of,
     settle,
     submit,
+    unfinished,
     until_blocked,
 )
 
@@ -32,7 +33,7 @@ async def test_what_waits_ends_at_once(store: PostgresStore) -> None:
         assert cancelled.completed_at is not None
         assert cancelled == await store.get_call("app", call.id)
         assert await claim(store, call, 1) is None
-    assert await store.unfinished(None, 10) == []
+    assert await unfinished(store) == []
     assert (queued.delay, delayed.delay) == (0, 60)
 
 

@@ -1,6 +1,7 @@
 """Every order that is listed comes from an index: no list is sorted, however long it gets."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from common.store.postgres import PostgresStore
 from common.store.queries import query
 
 PAGE = (UUID(int=2**128 - 1), None, None, 30)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OF_PARTS = ("call_inputs_pkey", "call_results_pkey", "call_logs_pkey")
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -25,7 +28,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
         ("get_calls", (*PAGE, "", []), "calls_pkey"),
         ("get_calls_by_app", (*PAGE, "app"), "calls_by_app"),
         ("get_calls_by_path", (*PAGE, "app", "/hello"), "calls_by_path"),
-        ("unfinished", (3, 0, None, 20.0, 1000), "calls_unfinished"),
+        ("unfinished", (2, 0, 20.0, 1000), "calls_unfinished"),
         ("prune_idempotency_keys", (86400.0, 100), "idempotency_keys_by_age"),
         ("get_dead", ("", UUID(int=2**128 - 1), 30), "calls_dead"),
     ],
@@ -44,17 +47,18 @@ async def test_a_list_takes_its_order_from_its_index(
     assert not [node for node in found if "Sort" in node["Node Type"]]
 
 
-async def test_pages_of_the_queue_begin_in_the_middle_of_the_index(store: PostgresStore) -> None:
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_pages_of_the_queue_begin_in_the_middle_of_the_index(store: PostgresStore, mode: str) -> None:
     async with store.get_database().acquire() as connection, connection.transaction():
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        await connection.execute("SET LOCAL enable_bitmapscan = off")
-        text = await connection.fetchval(
-            f"EXPLAIN (FORMAT JSON) {query('unfinished')}", 1, 5000, None, 20.0, 1000
-        )
+        for setting in ("enable_seqscan", "enable_bitmapscan"):
+            await connection.execute(f"SET LOCAL {setting} = off")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query('unfinished')}", 1, 5000, 20.0, 1000)
     (scan,) = [
         node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Index Name") == "calls_unfinished"
     ]
-    assert "order_no" in scan["Index Cond"]
+    assert "order_no >" in scan["Index Cond"]
+    assert "priority" in scan["Index Cond"]
 
 
 @pytest.mark.parametrize("path", ["", "/hello"])
@@ -83,9 +87,15 @@ async def test_a_list_by_status_reads_a_page_of_each_status_and_sorts_no_more(
     [
         ("settle_no_capacity", (1024, 20.0, 300.0, 500), "calls_waiting_by_memory"),
         ("largest_token", (), "calls_unfinished"),
+        ("count_waiting", (), "calls_waiting_by_memory"),
+        ("running", (10,), "calls_running"),
+        ("unleased", ([], 20.0, 3, 0, 500), "calls_running"),
+        ("prune_calls", (60.0, 100), "calls_by_end"),
+        ("prune_results", (60.0, EPOCH, 100), "calls_by_end"),
+        ("prune_logs", (60.0, EPOCH, 100), "calls_by_end"),
     ],
 )
-async def test_what_looks_at_unfinished_calls_reads_no_others(
+async def test_what_maintenance_looks_at_is_found_by_an_index(
     store: PostgresStore, name: str, arguments: tuple[Any, ...], index: str
 ) -> None:
     async with store.get_database().acquire() as connection, connection.transaction():
@@ -94,7 +104,7 @@ async def test_what_looks_at_unfinished_calls_reads_no_others(
     scanned = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "calls"]
     indexes = {node.get("Index Name") for node in nodes(json.loads(text)[0]["Plan"])}
     assert index in indexes
-    assert indexes <= {index, "calls_pkey", None}
+    assert indexes <= {index, "calls_pkey", "workers_pkey", *OF_PARTS, None}
     assert not [node for node in scanned if "Seq" in node["Node Type"]]
 
 

@@ -20,6 +20,7 @@ from tests.conformance.store.samples import (
     row_of,
     settle,
     submit,
+    unfinished,
     until_blocked,
 )
 
@@ -216,7 +217,7 @@ async def test_a_call_released_with_a_delay_is_delayed(store: PostgresStore) -> 
     released = await store.get_call("app", call.id)
     assert (released.status, released.attempt) == (CallStatus.DELAYED, 1)
     assert released.due_at is not None
-    (entry,) = await store.unfinished(None, 10)
+    (entry,) = await unfinished(store)
     assert 80_000 < entry.delay_ms <= 90_000
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
+from api.maintenance import Maintenance
 from common.settings import Settings
 from deploy.local import LocalPostgres, LocalRedis
 from tests.integration.api.served import ServedApi
@@ -15,6 +16,12 @@ from tests.integration.api.served import ServedApi
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> Settings:
     return Settings(database_url=database_url, redis_url=redis_url, queue_name=f"test-{uuid4().hex}")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No maintenance but the test's own: that of an api begins with its start, and ends who knows when."""
+    monkeypatch.setattr(Maintenance, "start", lambda _maintenance: None)
 
 
 @pytest.fixture

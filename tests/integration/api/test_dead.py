@@ -144,7 +144,7 @@ async def test_as_many_come_back_as_the_queue_has_room_for(settings: Settings) -
         assert ([one["id"] for one in answer["calls"]], answer["has_more"]) == (call_ids[:2], True)
         refused = await api.post("/v1/dead/requeue", {"all": True})
         assert (refused.status, refused.json["error"]["code"]) == (503, "queue_full")
-        await api.finish_all()
+        await api.run_all()
         assert await listed(api) == [call_ids[2]]
 
 

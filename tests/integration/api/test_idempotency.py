@@ -243,7 +243,7 @@ async def test_a_call_that_is_refused_leaves_no_key(settings: Settings) -> None:
         await api.submit(path)
         assert (await ask(api, path)).message == "Queue is full"
         assert await api.rows("idempotency_keys") == 0
-        await api.finish_all()
+        await api.run_all()
 
         answers = []
 

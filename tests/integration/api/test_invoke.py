@@ -105,7 +105,7 @@ async def test_a_full_queue_refuses_before_anything_is_stored(small_api: ServedA
         assert answer.headers["Retry-After"] == "15"
     assert await api.rows() == 2
     assert b'millrace_calls_refused_total{code="queue_full"} 3.0' in (await api.get("/metrics")).body
-    await api.finish_all()
+    await api.run_all()
 
     async def has_room() -> bool:
         return (await api.ask("POST", path)).status == 202

@@ -3,19 +3,16 @@
 import os
 import signal
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from api import reconciler as reconciler_module
-from api.keys import METRICS
-from api.maintenance import Maintenance
-from api.reconciler import Reconciler
-from common.models import Call, CallStatus, QueueEntry, new_id
+from api import pusher, restoring
+from api.keys import LIFE
+from common.models import CallStatus, QueueEntry, new_id
+from common.queue.redis import RedisQueue
 from common.settings import Settings
-from common.store.base import ClaimRequest
 from deploy.local import LocalRedis
 from tests.integration.api.served import ROOMY, ServedApi
 from tests.polling import eventually
@@ -36,8 +33,11 @@ async def test_flushall_costs_one_interval_and_no_call(
         await eventually(is_whole, timeout_s=5)
         depth = (await api.get("/v1/queue")).json
         assert (depth["delayed"], depth["conserved"]) == (5, True)
-        scrape = (await api.get("/metrics")).body
-        assert b"millrace_calls_reconciled_total 55.0" in scrape
+
+        async def is_counted() -> bool:
+            return b'millrace_calls_reconciled_total{cause="loss"} 55.0' in (await api.get("/metrics")).body
+
+        await eventually(is_counted)
         in_order = [queued[n] for priority in (2, 1, 0) for n in range(50) if n % 3 == priority]
         assert [str(one.call.id) for one in await api.claim()] == in_order
         assert (await api.get(f"/v1/apps/app/calls/{delayed[0]}")).json["call"]["status"] == "delayed"
@@ -76,97 +76,71 @@ async def test_a_start_brings_back_everything_that_is_unfinished(settings: Setti
         await api.queue.ack((await api.queue.reserve(ROOMY, new_id())).reservations)
 
 
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler_module, "PAGE_CALLS", 4)
-
-
-async def stored(api: ServedApi, count: int, age: timedelta) -> list[QueueEntry]:
-    """Calls that were stored and, for whatever reason, never pushed."""
-    created_at = datetime.now(UTC) - age
-    if (await api.get("/v1/apps/app")).status == 404:
-        await api.create_route()
-    return await api.store.insert_calls(
-        [
-            Call(id=new_id(), app_name="app", path="/p", type="async", memory=1, created_at=created_at)
-            for _ in range(count)
-        ]
-    )
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No rounds but the test's own: those of the api begin with its start, and end who knows when."""
-    monkeypatch.setattr(Maintenance, "start", lambda _maintenance: None)
-
-
-def rounds_of(api: ServedApi) -> Reconciler:
-    return Reconciler(api.store, api.queue, api.app[METRICS], replace(api.settings, reconcile_interval_s=10))
-
-
-async def test_rounds_look_at_recent_calls_and_at_all_when_due(
-    alone: None, api: ServedApi, small_pages: None
+async def test_new_calls_wait_until_older_ones_are_back(
+    settings: Settings, own_redis: LocalRedis, admin: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds = rounds_of(api)
-    assert await rounds.run_round() == 10
-    lost_long_ago = await stored(api, 2, timedelta(hours=1))
-    lost_lately = await stored(api, 5, timedelta(minutes=5))
-    await rounds.run_round()
-    assert (await api.queue.depth()).calls == len(lost_lately)
-    rounds._full_due_s = 0
-    await rounds.run_round()
-    assert (await api.queue.depth()).calls == len(lost_lately) + len(lost_long_ago)
+    """Two apis, of which one restores, page by page, and after each a call has come in at both.
 
+    Between the apis, the order of calls that came in the last moments before all were back is not exact.
+    """
+    monkeypatch.setattr(restoring, "PAGE_CALLS", 10)
+    settings = replace(settings, redis_url=own_redis.url, reconcile_interval_s=3600)
+    async with ServedApi(settings) as api, ServedApi(settings) as other:
+        await eventually(lambda: api.app[LIFE].generation and other.app[LIFE].generation)
+        path = await api.create_route()
+        old = [await api.submit(path) for _ in range(100)]
+        new: dict[ServedApi, list[str]] = {api: [], other: []}
+        push = RedisQueue.push
 
-async def test_a_loss_makes_the_round_a_full_one_whatever_came_since(
-    settings: Settings, own_redis: LocalRedis, admin: Redis, alone: None, small_pages: None
-) -> None:
-    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
-        rounds = rounds_of(api)
-        await rounds.run_round()
-        await stored(api, 11, timedelta(hours=1))
+        async def submit() -> None:
+            for one, call_ids in new.items():
+                call_ids.append(await one.submit(path))
+
+        async def push_and_submit(
+            queue: RedisQueue, entries: Sequence[QueueEntry], generation: int | None = None
+        ) -> int:
+            restored = await push(queue, entries, generation)
+            if len(entries) == 10 and len(new[api]) < 20:
+                await submit()
+            return restored
+
+        monkeypatch.setattr(RedisQueue, "push", push_and_submit)
         await admin.flushall()
-        await api.queue.push(await stored(api, 11, timedelta(0)))
-        await rounds.run_round()
-        assert (await api.queue.depth()).calls == 22
+        await submit()
+        taken: list[str] = []
+
+        async def are_taken() -> bool:
+            taken.extend([str(one.call.id) for one in await api.claim()])
+            return len(taken) == len(old) + len(new[api]) + len(new[other]) > 120
+
+        await eventually(are_taken)
+        assert taken[:100] == old
+        for call_ids in new.values():
+            assert [call_id for call_id in taken if call_id in call_ids] == call_ids
 
 
-async def test_a_call_is_claimable_whatever_token_it_had_before_the_loss(
-    settings: Settings, own_redis: LocalRedis, admin: Redis, alone: None
+async def test_new_calls_do_not_wait_for_ever(
+    alone: None, settings: Settings, own_redis: LocalRedis, admin: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Redis whose clock is behind the one that gave the tokens before; here by a century."""
+    """Nobody restores the queue here."""
     async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
-        rounds = rounds_of(api)
-        await rounds.run_round()
-        (entry,) = await stored(api, 1, timedelta(hours=1))
-        request = ClaimRequest(id=entry.id, token=2**52)
-        assert await api.store.claim([request], new_id(), 5)
-        await api.store.release([request], give_back_attempt=True)
+        api.app[LIFE].confirm(await api.queue.generation())
+        path = await api.create_route()
+        await api.submit(path)
         await admin.flushall()
-        await rounds.run_round()
-        assert [one.call.id for one in await api.claim()] == [entry.id]
+        call_id = await api.submit(path)
 
+        async def is_refused() -> bool:
+            return api.app[LIFE].doubted.is_set()
 
-async def test_a_rebuilt_queue_is_paused_before_it_has_a_call(
-    settings: Settings, own_redis: LocalRedis, admin: Redis, alone: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
-        rounds = rounds_of(api)
-        await rounds.run_round()
-        assert (await api.post("/v1/queue/pause", {})).status == 200
-        await stored(api, 3, timedelta(hours=1))
-        await admin.flushall()
-        push, was_paused = api.queue.push, []
+        await eventually(is_refused)
+        assert (await api.queue.depth()).calls == 0
+        monkeypatch.setattr(pusher, "HOLD_S", 0.1)
 
-        async def watched(entries: Sequence[QueueEntry]) -> int:
-            was_paused.append((await api.queue.depth()).is_paused)
-            return await push(entries)
+        async def is_pushed() -> bool:
+            return [str(one.id) for one in await api.queue.peek(9)] == [call_id]
 
-        monkeypatch.setattr(api.queue, "push", watched)
-        await rounds.run_round()
-        assert was_paused == [True]
-        assert await api.claim() == []
-        assert (await api.queue.depth()).calls == 3
+        await eventually(is_pushed)
 
 
 async def test_a_call_that_killed_too_many_workers_is_settled_and_forgotten(api: ServedApi) -> None:

@@ -7,14 +7,14 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from api.keys import ADMISSION, METRICS
+from api.keys import ADMISSION
 from api.maintenance import Maintenance
-from api.reconciler import Reconciler
 from common.models import CallStatus, QueueEntry, new_id, parse_id
 from common.queue.base import Extension
 from common.settings import Settings
 from common.store.base import ClaimRequest
 from deploy.local import LocalRedis
+from tests.integration.api.rounds import rounds_of
 from tests.integration.api.served import ROOMY, ServedApi
 from tests.integration.api.stand_in import StandIn, ended
 from tests.polling import eventually
@@ -162,20 +162,19 @@ async def test_cancels_race_with_workers_to_one_end(api: ServedApi) -> None:
 
 
 async def test_a_cancelled_call_whose_worker_is_lost_ends_without_another(
-    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+    alone: None, api: ServedApi
 ) -> None:
-    """It is an old one, so that only a full round would push it; and the queue has it ready, for its flag was lost."""
+    """The queue has it ready, for its flag was lost."""
     call_id = await api.submit(await api.create_route())
     incarnation = new_id()
     await api.store.register_worker(incarnation, "here", 1, 1024)
     reservations = (await api.queue.reserve(ROOMY, incarnation)).reservations
     await api.store.claim([ClaimRequest(id=one.id, token=one.token) for one in reservations], incarnation, 5)
     database = api.store.get_database()
-    await database.execute("UPDATE calls SET created_at = now() - interval '1 h'")
     await api.queue.release_incarnation(incarnation)
     assert (await api.queue.depth()).ready == (1, 0, 0)
     await database.execute("UPDATE calls SET cancel_requested_at = now()")
-    rounds = Reconciler(api.store, api.queue, api.app[METRICS], api.settings)
+    rounds = rounds_of(api)
     await rounds.run_round()
     assert (await call_of(api, call_id))["status"] == "running", "its worker lives, as far as anybody knows"
     await api.store.remove_worker(incarnation)

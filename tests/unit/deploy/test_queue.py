@@ -33,9 +33,10 @@ def test_the_head_shows_sync_calls_as_such(capsys: pytest.CaptureFixture[str]) -
     ("url", "exit_code"),
     [("nonsense", 2), ("localhost:1", 2), ("ftp://127.0.0.1:1", 2), ("http://127.0.0.1:1", 3)],
 )
-@pytest.mark.parametrize("action", [[], ["pause"], ["resume"], ["head"]])
+@pytest.mark.parametrize("action", [[], ["pause"], ["resume"], ["head"], ["rebuild"]])
 def test_an_api_that_is_not_there_is_one_line(url: str, exit_code: int, action: list[str]) -> None:
     result = CliRunner().invoke(main, ["queue", *action, "--url", url], env={"MILLRACE_PORT": "8080"})
     assert result.exit_code == exit_code
-    (line,) = result.output.splitlines()
+    *steps, line = result.output.splitlines()
     assert url in line
+    assert not steps or action == ["rebuild"]

@@ -20,7 +20,7 @@ from api.invocation import Accepted
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER
 from api.middlewares import api_error_of, error_body
 from api.new_calls import async_call
-from api.parameters import app_name_of
+from api.parameters import app_name_of, url_of
 from api.route_cache import FoundRoute
 from api.schemas import JSON_MAX_BYTES, json_response
 from common.errors import (
@@ -126,7 +126,7 @@ def _submission(
             asked.payload,
             id=new_id(),
             method=asked.method,
-            url=str(request.url.with_path(f"/r/{route.app_name}{route.path}")),
+            url=str(url_of(request).with_path(f"/r/{route.app_name}{route.path}")),
             headers=_headers(request, asked),
             priority=asked.priority,
             delay=asked.delay,

@@ -194,22 +194,30 @@ class Recorder:
             log.warning("log of an attempt not kept", call_id=run.call.id)
 
     async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
-        """Return a call to its place in the queue. Failures are harmless: its lease expires then."""
-        if not run.is_sync:
-            await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
+        """Return a call to its place in the queue. Without the queue its lease expires.
+
+        One that is to wait there is waited for until the store knows of that. It would go on as a run of this worker,
+        who lives: nobody would end it if asked to, or push it again if the queue forgot it.
+        """
+        backoff = Backoff(0.1, 5)
+        is_shown = run.is_sync or await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
         try:
             await self._queue.release([run.reservation], delay_ms)
         except UnavailableError:
             log.warning("call not released, its lease will expire", call_id=run.call.id)
+        while delay_ms and not is_shown:
+            await backoff.sleep()
+            is_shown = await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
 
-    async def _show_released(self, run: Run, delay_ms: int, *, give_back_attempt: bool) -> None:
+    async def _show_released(self, run: Run, delay_ms: int, *, give_back_attempt: bool) -> bool:
         request = ClaimRequest(id=run.call.id, token=run.token)
         try:
             await self._store.release([request], give_back_attempt=give_back_attempt, delay_ms=delay_ms)
         except UnavailableError:
             log.warning("call not shown as given back", call_id=run.call.id)
-        else:
-            self._announcer.tell([run.call.id])
+            return False
+        self._announcer.tell([run.call.id])
+        return True
 
     def report(self, call: Call, outcome: Outcome) -> None:
         """One line in the log and one count per finished call."""

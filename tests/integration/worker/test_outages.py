@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from common.errors import StoreUnavailableError
-from common.models import CallStatus, Outcome, new_id
+from common.models import CallStatus, Outcome, RetryPolicy, new_id
 from common.queue.announcer import Announcer
 from common.queue.base import Capacity
 from common.store.base import ClaimRequest
@@ -103,13 +103,13 @@ async def failing_first(
     real = getattr(cls, method)
     sizes: list[int] = []
 
-    async def flaky(self: object, items: Sequence[object], *rest: object) -> object:
+    async def flaky(self: object, items: Sequence[object], *rest: object, **named: object) -> object:
         sizes.append(len(items))
         if len(sizes) <= times:
             if afterwards:
-                await real(self, items, *rest)
+                await real(self, items, *rest, **named)
             raise StoreUnavailableError
-        return await real(self, items, *rest)
+        return await real(self, items, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cls, method, flaky)
@@ -170,6 +170,21 @@ async def test_outcomes_wait_for_the_store(bench: Bench) -> None:
         call_id = await bench.submit("echo done")
         assert (await bench.finished(call_id)).status is CallStatus.SUCCESS
         await eventually(lambda: is_acked(bench))
+    assert len(sizes) == 4
+
+
+async def test_that_a_call_waits_for_its_next_attempt_is_told_to_the_store_when_it_is_back(
+    bench: Bench,
+) -> None:
+    call_id = await bench.submit("exit 3", retry=RetryPolicy(max_attempts=2, backoff=3600, backoff_max=3600))
+    async with failing_first(bench, "release", 3) as sizes, bench.worker():
+
+        async def delayed() -> bool:
+            return (await bench.call(call_id)).status is CallStatus.DELAYED
+
+        await eventually(delayed)
+        # Were it still a running one of this worker, who lives, nobody would end it.
+        assert (await bench.store.cancel("bench", call_id)).status is CallStatus.CANCELLED
     assert len(sizes) == 4
 
 

@@ -37,10 +37,11 @@ BATCH_MAX_BYTES = 32 * 1024 * 1024
 log = get_logger("recorder")
 
 
-class _Entry(Struct, frozen=True):
+class _Entry(Struct):
     run: Run
     outcome: Outcome
     recorded: asyncio.Future[bool]
+    is_spooled: bool = False
 
     @property
     def settlement(self) -> Settlement:
@@ -147,20 +148,24 @@ class Recorder:
     async def _settle(self, batch: Sequence[_Entry]) -> set[UUID]:
         backoff = Backoff(0.1, 5)
         settlements = [entry.settlement for entry in batch]
-        is_spooled = False
         while True:
             try:
                 owned = await self._store.settle(settlements)
             except UnavailableError:
                 log.warning("outcomes wait for the store", calls=len(batch))
-                if not is_spooled:
-                    is_spooled = True
-                    await self._spool.keep(settlements)
+                await self._keep([*batch, *self._waiting])
                 await backoff.sleep()
             else:
-                if is_spooled:
-                    await self._spool.forget(settlements)
+                await self._spool.forget([entry.settlement for entry in batch if entry.is_spooled])
                 return owned
+
+    async def _keep(self, waiting: Sequence[_Entry]) -> None:
+        """Spool those that are not yet: the others that came since have to wait for as long."""
+        new = [entry for entry in waiting if not entry.is_spooled]
+        for entry in new:
+            entry.is_spooled = True
+        if new:
+            await self._spool.keep([entry.settlement for entry in new])
 
     async def ack(self, reservations: Sequence[Reservation]) -> None:
         """Forget calls that have their record. A failure is harmless: they come again and are found to be final."""
@@ -200,7 +205,9 @@ class Recorder:
         who lives: nobody would end it if asked to, or push it again if the queue forgot it.
         """
         backoff = Backoff(0.1, 5)
-        is_shown = run.is_sync or await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
+        is_shown = run.is_sync or await self._show_released(
+            run, delay_ms, give_back_attempt=give_back_attempt
+        )
         try:
             await self._queue.release([run.reservation], delay_ms)
         except UnavailableError:

@@ -233,6 +233,24 @@ async def test_outcomes_of_many_calls_share_commits_and_a_bad_one_fails_alone(be
     assert statuses.count(CallStatus.SUCCESS) == 5
 
 
+async def test_outcomes_that_come_while_others_wait_are_spooled_too(bench: Bench) -> None:
+    runs = await claimed(bench, [await bench.submit("true") for _ in range(2)])
+    directory = Path(bench.settings.spool_dir)
+
+    def spooled() -> int:
+        return len(list(directory.glob("*.outcome")))
+
+    async with recording_to(bench) as recorder, failing_first(bench, "settle", 6):
+        first = asyncio.create_task(recorder.record(runs[0], success()))
+        await eventually(lambda: spooled() == 1)
+        second = asyncio.create_task(recorder.record(runs[1], success()))
+        await eventually(lambda: spooled() == 2)
+        await asyncio.gather(first, second)
+    assert spooled() == 0
+    for run in runs:
+        assert (await bench.call(run.call.id)).status is CallStatus.SUCCESS
+
+
 async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Bench) -> None:
     call_id = await bench.submit("true")
     (first,) = await claimed(bench, [call_id])

@@ -46,7 +46,7 @@ async def submit_calls(request: web.Request) -> web.Response:
     try:
         app_name, key = app_name_of(request), key_of(request)
         async with request.app[BODIES].body(request, CALLS_MAX_BYTES) as body:
-            asked = await _decode(body, request.app[SETTINGS].body_max_bytes)
+            asked = await _decode(request, body)
             if isinstance(asked, AskedCall):
                 (end,) = await _submit(request, app_name, [_with_key(asked, key)])
                 return _answer(app_name, end)
@@ -62,10 +62,12 @@ async def submit_calls(request: web.Request) -> web.Response:
     return json_response(answers.Submissions(results=[_result(request, end) for end in ends]))
 
 
-async def _decode(body: bytes, payload_max_bytes: int) -> AskedCall | list[AskedCall | MillraceError]:
+async def _decode(request: web.Request, body: bytes) -> AskedCall | list[AskedCall | MillraceError]:
+    payload_max_bytes = request.app[SETTINGS].body_max_bytes
     if len(body) <= JSON_MAX_BYTES:
         return decode_calls(body, payload_max_bytes)
-    return await asyncio.to_thread(decode_calls, body, payload_max_bytes)
+    async with request.app[BODIES].unpacking:
+        return await asyncio.to_thread(decode_calls, body, payload_max_bytes)
 
 
 def _with_key(asked: AskedCall, key: str | None) -> AskedCall:

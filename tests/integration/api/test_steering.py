@@ -76,7 +76,9 @@ async def test_a_running_call_that_is_back_in_the_queue_is_cancelled_at_once(api
     assert await cancel(api, call_id) == "Call cancelled"
     call = await call_of(api, call_id)
     assert (call["status"], call["reason"]) == ("cancelled", "client_request")
-    assert await api.settle(claimed) == {parse_id(call_id)}  # what it brings late is answered, and changes nothing
+    assert await api.settle(claimed) == {
+        parse_id(call_id)
+    }  # what it brings late is answered, and changes nothing
     assert (await call_of(api, call_id))["status"] == "cancelled"
     assert await cancel(api, call_id) == "Call cancelled"
     scrape = (await api.get("/metrics")).body.decode()

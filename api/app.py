@@ -53,7 +53,7 @@ from api.retention import Retention
 from api.retries import Retries
 from api.route_cache import RouteCache
 from api.sync import SyncCalls
-from api.tokens import TokenCache
+from api.tokens import TOKEN, TokenCache
 from api.urls import ENDPOINTS, add_urls
 from common.errors import SettingsError, UnavailableError
 from common.queue.announcer import Announcer
@@ -214,7 +214,9 @@ async def _sync(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _following(app: web.Application) -> AsyncIterator[None]:
-    following = app[FOLLOWING] = Following(app[STORE], app[QUEUE])
+    tokens = app[TOKENS]
+    following = Following(app[STORE], app[QUEUE], lambda request: tokens.holds(request.get(TOKEN)))
+    app[FOLLOWING] = following
     yield
     await following.aclose()
 

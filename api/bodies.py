@@ -17,11 +17,15 @@ BODY_READ_S = 120.0
 
 
 class BodyBudget:
-    """What the bodies of all requests under way may take, from their first byte until their call is stored."""
+    """What the bodies of all requests under way may take, from their first byte until their call is stored.
+
+    ``unpacking`` is for who reads values out of a large one: for that while they take several times its size.
+    """
 
     def __init__(self, max_bytes: int = BODIES_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self.held_bytes = 0
+        self.unpacking = asyncio.Lock()
 
     @asynccontextmanager
     async def body(self, request: web.Request, limit_bytes: int) -> AsyncIterator[bytes]:

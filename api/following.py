@@ -2,14 +2,14 @@
 
 One subscription and one reader for the whole process, whoever follows: what is announced is read once, many calls in
 one statement, and handed to all who follow it. Announcements may be lost, so every call that is followed is read again
-every REREAD_S. A follower ends when its client has gone, and when the process ends.
+every REREAD_S. A follower ends when its client has gone or may ask no longer, and when the process ends.
 
 Here nothing is decided by what a call is: handlers/follow.py does.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -32,7 +32,7 @@ _log = get_logger("following")
 
 
 class Follower:
-    """One client that follows one call. ``is_over``: it has gone, or the process ends: nothing more is of use to it."""
+    """One client that follows one call. ``is_over``: it has gone, or shall go: nothing more is of use to it."""
 
     __slots__ = ("_call", "_is_missing", "_news", "call_id", "is_over", "request")
 
@@ -74,11 +74,21 @@ class Follower:
 
 
 class Following:
-    """Owns the tasks that listen, read and look. Made and closed inside the running loop."""
+    """Owns the tasks that listen, read and look. Made and closed inside the running loop.
 
-    def __init__(self, store: Datastore, queue: MessageQueue, max_followers: int = FOLLOWERS_MAX) -> None:
+    *is_let_in*: whether a request would still be let in; it waits for nothing.
+    """
+
+    def __init__(
+        self,
+        store: Datastore,
+        queue: MessageQueue,
+        is_let_in: Callable[[web.BaseRequest], bool],
+        max_followers: int = FOLLOWERS_MAX,
+    ) -> None:
         self._store = store
         self._queue = queue
+        self._is_let_in = is_let_in
         self._max_followers = max_followers
         self._followers: dict[UUID, set[Follower]] = {}
         self._count = 0
@@ -177,7 +187,7 @@ class Following:
                 follower.hear(calls.get(call_id))
 
     async def _look_forever(self) -> None:
-        """End those whose clients have gone; have everything read again when it is time."""
+        """End those whose clients have gone or lost their tokens; have all read again when it is time."""
         reread_at_s = 0.0
         while True:
             if not self._is_busy.is_set():
@@ -185,7 +195,7 @@ class Following:
                 reread_at_s = time.monotonic() + REREAD_S
             await asyncio.sleep(LOOK_PAUSE_S)
             for follower in self._all():
-                if is_gone(follower.request):
+                if is_gone(follower.request) or not self._is_let_in(follower.request):
                     follower.end()
             if time.monotonic() >= reread_at_s:
                 reread_at_s = time.monotonic() + REREAD_S

@@ -52,9 +52,16 @@ def _check_host(request: web.Request) -> str | None:
     hosts = request.headers.getall("Host", [])
     match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     # A target in absolute form (`GET http://host/path`) names a host of its own.
-    if match is None or request.url.host not in _NAMES:
+    if match is None or _url_host(request) not in _NAMES:
         raise ForeignHostError(field="Host")
     return match["port"]
+
+
+def _url_host(request: web.Request) -> str | None:
+    try:
+        return request.url.host
+    except ValueError:  # a port that is none
+        return None
 
 
 def _check_origin(request: web.Request, port: str | None, cors: Cors) -> None:

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from aiohttp import web
+from yarl import URL
 
 from common.errors import (
     AppsMissingNameError,
     CallNotFoundError,
+    HostMalformedError,
     InvalidLimitError,
     InvalidStatusError,
     InvalidWaitError,
@@ -44,6 +46,14 @@ def app_name_of(request: web.Request) -> str:
 def route_path_of(request: web.Request) -> str:
     """The route that the path names, cleaned; without one it is the root route."""
     return clean_path(request.match_info.get("route", ""))
+
+
+def url_of(request: web.Request) -> URL:
+    """The whole URL that was asked for. Raises HostMalformedError for a Host that can't stand in one."""
+    try:
+        return request.url
+    except ValueError as error:
+        raise HostMalformedError(field="Host") from error
 
 
 def call_id_of(request: web.Request, missing: type[MillraceError] = CallNotFoundError) -> UUID:

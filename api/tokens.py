@@ -41,6 +41,10 @@ class TokenSet:
     def exist(self) -> bool:
         return bool(self._by_hash)
 
+    def has(self, token: Token) -> bool:
+        """Whether *token* is one of them."""
+        return token.hash in self._by_hash
+
     def find(self, secret: str) -> Token | None:
         """The token of this secret. Nothing about other secrets can be learnt from how long it takes."""
         given = hash_secret(secret)
@@ -72,6 +76,13 @@ class TokenCache:
         if self._load is None and self._clock() >= self._fresh_until_s:
             self._load = self._start_load()
         return self._exist
+
+    def holds(self, token: Token | None) -> bool:
+        """Whether who was let in by *token*, or as there was none, still would be, as far as is known. As `exist`."""
+        exist = self.exist()
+        if self._known is None:
+            return True
+        return not exist if token is None else self._known.has(token)
 
     async def reread(self) -> None:
         """Forget what was read, and read again: a token was just made or revoked. Nobody is let in before that."""

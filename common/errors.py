@@ -426,6 +426,11 @@ class BodyTooLargeError(InvalidError):
     default_message = "Request body too large"
 
 
+class HostMalformedError(InvalidError):
+    slug = "host_malformed"
+    default_message = "Host malformed"
+
+
 class ForeignHostError(InvalidError):
     slug = "foreign_host"
     default_message = "Host is not served here without tokens"

@@ -37,10 +37,11 @@ BATCH_MAX_BYTES = 32 * 1024 * 1024
 log = get_logger("recorder")
 
 
-class _Entry(Struct, frozen=True):
+class _Entry(Struct):
     run: Run
     outcome: Outcome
     recorded: asyncio.Future[bool]
+    is_spooled: bool = False
 
     @property
     def settlement(self) -> Settlement:
@@ -147,20 +148,24 @@ class Recorder:
     async def _settle(self, batch: Sequence[_Entry]) -> set[UUID]:
         backoff = Backoff(0.1, 5)
         settlements = [entry.settlement for entry in batch]
-        is_spooled = False
         while True:
             try:
                 owned = await self._store.settle(settlements)
             except UnavailableError:
                 log.warning("outcomes wait for the store", calls=len(batch))
-                if not is_spooled:
-                    is_spooled = True
-                    await self._spool.keep(settlements)
+                await self._keep([*batch, *self._waiting])
                 await backoff.sleep()
             else:
-                if is_spooled:
-                    await self._spool.forget(settlements)
+                await self._spool.forget([entry.settlement for entry in batch if entry.is_spooled])
                 return owned
+
+    async def _keep(self, waiting: Sequence[_Entry]) -> None:
+        """Spool those that are not yet: the others that came since have to wait for as long."""
+        new = [entry for entry in waiting if not entry.is_spooled]
+        for entry in new:
+            entry.is_spooled = True
+        if new:
+            await self._spool.keep([entry.settlement for entry in new])
 
     async def ack(self, reservations: Sequence[Reservation]) -> None:
         """Forget calls that have their record. A failure is harmless: they come again and are found to be final."""
@@ -194,22 +199,32 @@ class Recorder:
             log.warning("log of an attempt not kept", call_id=run.call.id)
 
     async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
-        """Return a call to its place in the queue. Failures are harmless: its lease expires then."""
-        if not run.is_sync:
-            await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
+        """Return a call to its place in the queue. Without the queue its lease expires.
+
+        One that is to wait there is waited for until the store knows of that. It would go on as a run of this worker,
+        who lives: nobody would end it if asked to, or push it again if the queue forgot it.
+        """
+        backoff = Backoff(0.1, 5)
+        is_shown = run.is_sync or await self._show_released(
+            run, delay_ms, give_back_attempt=give_back_attempt
+        )
         try:
             await self._queue.release([run.reservation], delay_ms)
         except UnavailableError:
             log.warning("call not released, its lease will expire", call_id=run.call.id)
+        while delay_ms and not is_shown:
+            await backoff.sleep()
+            is_shown = await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
 
-    async def _show_released(self, run: Run, delay_ms: int, *, give_back_attempt: bool) -> None:
+    async def _show_released(self, run: Run, delay_ms: int, *, give_back_attempt: bool) -> bool:
         request = ClaimRequest(id=run.call.id, token=run.token)
         try:
             await self._store.release([request], give_back_attempt=give_back_attempt, delay_ms=delay_ms)
         except UnavailableError:
             log.warning("call not shown as given back", call_id=run.call.id)
-        else:
-            self._announcer.tell([run.call.id])
+            return False
+        self._announcer.tell([run.call.id])
+        return True
 
     def report(self, call: Call, outcome: Outcome) -> None:
         """One line in the log and one count per finished call."""

@@ -42,7 +42,8 @@ class Spool:
 
     async def forget(self, settlements: Sequence[Settlement]) -> None:
         """The store has them, or will never take them."""
-        await asyncio.to_thread(self._forget, settlements)
+        if settlements:
+            await asyncio.to_thread(self._forget, settlements)
 
     async def settle_left(self, store: Datastore) -> int:
         """Bring to *store* what an earlier process of this machine could not; return how many outcomes were recorded.
@@ -75,7 +76,7 @@ class Spool:
         kept = 0
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            left_bytes = self._max_bytes - sum(entry.stat().st_size for entry in self._directory.iterdir())
+            left_bytes = self._max_bytes - sum(map(_size_bytes, self._directory.iterdir()))
             for settlement in settlements:
                 data = _encoder.encode(settlement)
                 left_bytes -= len(data)
@@ -111,6 +112,13 @@ def _read(file: Path) -> Settlement | None:
         log.error("a spooled outcome can't be read", file=str(file), cause=str(error))  # noqa: TRY400
         _put_aside(file)
         return None
+
+
+def _size_bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0  # another worker has just removed it
 
 
 def _write(file: Path, data: bytes) -> None:

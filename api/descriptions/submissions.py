@@ -11,6 +11,7 @@ from common.errors import (
     AppsNotFoundError,
     BodyNotTextError,
     FoundDynamicURLError,
+    HostMalformedError,
     IdempotencyKeyReusedError,
     InvalidCallHeadersError,
     InvalidCallsError,
@@ -63,6 +64,7 @@ DESCRIPTIONS: Descriptions = {
         errors=(
             *JSON_ERRORS,
             UnknownFieldError,
+            HostMalformedError,
             InvalidCallsError,
             RoutesMissingPathError,
             PathMalformedError,

@@ -1,5 +1,7 @@
 """/v1/apps/{app}/calls: list and show calls, their logs and their results. Status is there from the first moment."""
 
+import asyncio
+
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -90,7 +92,8 @@ async def get_log(request: web.Request) -> web.StreamResponse:
     try:
         log = await store.get_log(app_name, call_id)
         if flag_of(request, "timestamps"):
-            log = with_timestamps(log, await store.get_log_marks(app_name, call_id))
+            marks = await store.get_log_marks(app_name, call_id)
+            log = await asyncio.to_thread(with_timestamps, log, marks)
     except CallLogNotFoundError:
         log = b""  # it ended before it could write one
     if content_type == TEXT:

@@ -17,7 +17,7 @@ from api.headers import ANSWER_HEADERS, answer_headers, function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
 from api.new_calls import async_call, sync_call
-from api.parameters import app_name_of, route_path_of
+from api.parameters import app_name_of, route_path_of, url_of
 from api.replies import SERVER_TIMING, answer, server_timing
 from api.route_cache import FoundRoute
 from api.schemas import json_response
@@ -124,7 +124,7 @@ def _of_request(request: web.Request) -> dict[str, Any]:
     """What the function gets to know of the request, but for its payload."""
     return {
         "method": request.method,
-        "url": str(request.url),
+        "url": str(url_of(request)),
         "headers": function_headers(request.headers),
     }
 

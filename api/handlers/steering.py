@@ -5,6 +5,7 @@ whoever takes the call finds it in the store, and whoever runs it asks there, to
 """
 
 from contextlib import suppress
+from uuid import UUID
 
 from aiohttp import web
 
@@ -14,25 +15,38 @@ from api.parameters import app_name_of, call_id_of
 from api.schemas import call_json, json_response
 from common.errors import CallIsFinalError, QueueUnavailableError
 from common.models import CallStatus
+from common.queue.base import Cancelled
 
 
 async def cancel_call(request: web.Request) -> web.Response:
     """End it: at once if it waits, as soon as its worker has done so if it runs. Again is as good as once."""
     app_name, call_id, store = app_name_of(request), call_id_of(request), request.app[STORE]
+    was_final = False
     try:
         call = await store.cancel(app_name, call_id)
     except CallIsFinalError:
+        was_final = True
         call = await store.get_call(app_name, call_id)
         if call.status is not CallStatus.CANCELLED:
             raise
-    else:
+    was_waiting = await _cancel_in_queue(request, call_id)
+    if was_waiting and call.status is CallStatus.RUNNING:
+        # Whoever ran it lost it, and the claim that would have ended it can't come any more.
+        await store.settle_dead([call_id])
+        call = await store.get_call(app_name, call_id)
+    if not was_final:
         request.app[ANNOUNCER].tell([call_id])
         if call.status is CallStatus.CANCELLED:
             request.app[METRICS].finished.labels(call.status, call.reason, "").inc()
-    with suppress(QueueUnavailableError):
-        await request.app[QUEUE].cancel([call_id])
     message = "Call cancelled" if call.status is CallStatus.CANCELLED else "Cancellation requested"
     return json_response(CallAnswer(message=message, call=call_json(call)))
+
+
+async def _cancel_in_queue(request: web.Request, call_id: UUID) -> bool:
+    """Whether it waited there. Without the queue that is not known."""
+    with suppress(QueueUnavailableError):
+        return await request.app[QUEUE].cancel([call_id]) == [Cancelled.REMOVED]
+    return False
 
 
 async def retry_call(request: web.Request) -> web.Response:

@@ -20,7 +20,7 @@ from api.invocation import Accepted
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER
 from api.middlewares import api_error_of, error_body
 from api.new_calls import async_call
-from api.parameters import app_name_of
+from api.parameters import app_name_of, url_of
 from api.route_cache import FoundRoute
 from api.schemas import JSON_MAX_BYTES, json_response
 from common.errors import (
@@ -46,7 +46,7 @@ async def submit_calls(request: web.Request) -> web.Response:
     try:
         app_name, key = app_name_of(request), key_of(request)
         async with request.app[BODIES].body(request, CALLS_MAX_BYTES) as body:
-            asked = await _decode(body, request.app[SETTINGS].body_max_bytes)
+            asked = await _decode(request, body)
             if isinstance(asked, AskedCall):
                 (end,) = await _submit(request, app_name, [_with_key(asked, key)])
                 return _answer(app_name, end)
@@ -62,10 +62,12 @@ async def submit_calls(request: web.Request) -> web.Response:
     return json_response(answers.Submissions(results=[_result(request, end) for end in ends]))
 
 
-async def _decode(body: bytes, payload_max_bytes: int) -> AskedCall | list[AskedCall | MillraceError]:
+async def _decode(request: web.Request, body: bytes) -> AskedCall | list[AskedCall | MillraceError]:
+    payload_max_bytes = request.app[SETTINGS].body_max_bytes
     if len(body) <= JSON_MAX_BYTES:
         return decode_calls(body, payload_max_bytes)
-    return await asyncio.to_thread(decode_calls, body, payload_max_bytes)
+    async with request.app[BODIES].unpacking:
+        return await asyncio.to_thread(decode_calls, body, payload_max_bytes)
 
 
 def _with_key(asked: AskedCall, key: str | None) -> AskedCall:
@@ -126,7 +128,7 @@ def _submission(
             asked.payload,
             id=new_id(),
             method=asked.method,
-            url=str(request.url.with_path(f"/r/{route.app_name}{route.path}")),
+            url=str(url_of(request).with_path(f"/r/{route.app_name}{route.path}")),
             headers=_headers(request, asked),
             priority=asked.priority,
             delay=asked.delay,

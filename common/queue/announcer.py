@@ -7,6 +7,7 @@ then all the same. Knows nothing of what became of a call.
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from uuid import UUID
 
 from common.queue.base import MessageQueue
@@ -32,8 +33,7 @@ class Announcer:
 
     def tell(self, ids: Iterable[UUID]) -> None:
         """Announce the calls soon. Call it after the commit. Never waits and never fails."""
-        if len(self._waiting) < MAX_WAITING:
-            self._waiting.update(ids)
+        self._waiting.update(islice(ids, max(0, MAX_WAITING - len(self._waiting))))
         if self._waiting:
             self._is_idle.clear()
             self._has_work.set()

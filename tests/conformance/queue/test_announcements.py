@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from common.models import new_id
 from common.queue.announcer import MAX_WAITING, Announcer
-from common.queue.redis import RedisQueue
+from common.queue.redis import MAX_BATCH, RedisQueue
 from deploy.local import LocalRedis
 from tests.conformance.queue.conftest import OpenQueue
 from tests.conformance.queue.test_cancel import hears
@@ -196,7 +196,7 @@ async def test_telling_neither_waits_nor_fails_nor_gathers_without_bound_while_r
                 announcer.tell([new_id() for _ in range(500)])
                 await asyncio.sleep(0)
             assert time.monotonic() - begun_s < 2
-            assert len(announcer._waiting) <= MAX_WAITING + 500
+            assert len(announcer._waiting) <= MAX_WAITING
         finally:
             os.kill(own_redis.child.pid, signal.SIGCONT)
         async with listening(own_queue, own_admin) as heard:
@@ -207,3 +207,12 @@ async def test_telling_neither_waits_nor_fails_nor_gathers_without_bound_while_r
                 return not heard.empty()
 
             await eventually(is_heard)
+
+
+async def test_more_than_may_wait_is_left_to_the_listeners_own_reading(
+    own_queue: RedisQueue, own_admin: Redis
+) -> None:
+    async with commands_counted(own_admin) as counted, announcing(own_queue) as announcer:
+        announcer.tell(new_id() for _ in range(MAX_WAITING + 5000))
+        await announcer.aclose()
+    assert counted["publish"] == MAX_WAITING / MAX_BATCH

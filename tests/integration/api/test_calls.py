@@ -1,5 +1,7 @@
 """Calls, beyond Fn v1's contract (test_fn_contract_calls.py): shown from the first moment, with their results."""
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 from tests.integration.api.served import ServedApi
@@ -77,3 +79,24 @@ async def test_a_result_has_the_headers_and_the_status_of_its_function(api: Serv
         ["text/html"],
         "200",
     )
+
+
+async def test_a_log_of_a_million_lines_with_their_times_holds_nobody_up(api: ServedApi) -> None:
+    call_id = await api.submit(await api.create_route())
+    marks = tuple((first * 500, 1000 + first) for first in range(2000))
+    await api.finish(call_id, log=b"\n" * 2**20, log_marks=marks)
+    longest_s, ended = 0.0, asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal longest_s
+        while not ended.is_set():
+            before_s = time.perf_counter()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.perf_counter() - before_s)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch())
+        answer = await api.get(f"{CALLS}/{call_id}/log?timestamps=1", headers={"Accept": "text/plain"})
+        ended.set()
+    assert answer.body.count(b"1970-01-01T00:00:0") == 2**20
+    assert longest_s < 1

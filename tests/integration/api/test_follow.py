@@ -247,6 +247,25 @@ async def test_one_follower_too_many_is_told_to_come_later(call: Followed, suffi
     assert (await call.api.get(call.path + suffix)).status == 200
 
 
+async def test_who_may_ask_no_longer_follows_no_longer(call: Followed) -> None:
+    api, events = call.api, f"{call.path}/events"
+    async with reading(api, events) as reply:
+        await next_event(reply)
+        api.secret = await api.create_token()
+        assert await asyncio.wait_for(reply.content.read(), SOON_S) == b""
+    answer = await api.post("/v1/tokens", {"name": "short-lived", "scope": "invoke", "app": "app"})
+    shown = {"Authorization": f"Bearer {answer.json['token']}"}
+    keeps = {"Authorization": f"Bearer {api.secret}"}
+    async with reading(api, events, **shown) as reply, reading(api, events, **keeps) as kept:
+        await next_event(reply)
+        await next_event(kept)
+        await api.ask("DELETE", f"/v1/tokens/{answer.json['id']}")
+        assert await asyncio.wait_for(reply.content.read(), SOON_S) == b""
+        await call.has_followers(1)
+        await call.settle(await call.claim())
+        assert (await next_event(kept))["status"] in ("running", "success")
+
+
 async def test_a_process_that_ends_sends_its_followers_away(settings: Settings) -> None:
     async with ServedApi(settings) as api:
         call = await a_call(api)

@@ -14,6 +14,7 @@ async def test_foreign_hosts_and_origins_are_refused_everywhere(api: ServedApi, 
         "127.0.0.2",
         "0.0.0.0",
         "localhost:x",
+        "localhost:99999",
         "::1",
         "[::1",
     ):
@@ -31,6 +32,20 @@ async def test_foreign_hosts_and_origins_are_refused_everywhere(api: ServedApi, 
     for headers in foreign:
         answer = await api.get(path, headers=headers)
         assert (answer.status, answer.json["error"]["code"]) == (403, "foreign_origin"), headers
+    assert await api.rows() == 0
+
+
+@pytest.mark.parametrize("host", [b"a:99999", b"a:b", b"a@b:c", b"::1", b"\xff", b"xn--\xc3\xbc"])
+async def test_a_host_that_is_none_is_a_bad_request_where_any_host_is_served(
+    api: ServedApi, host: bytes
+) -> None:
+    path = await api.create_route(public=True)
+    api.secret = await api.create_token()
+    shown = b"Authorization: Bearer " + api.secret.encode() + b"\r\nConnection: close\r\n"
+    for target, body in ((path, b""), ("/v1/apps/app/calls", b'{"path":"/hello"}')):
+        head = b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n" % (target.encode(), host, len(body))
+        status, answer = await api.raw(head + shown + b"\r\n" + body, with_body=True)
+        assert (status, b'"host_malformed"' in answer) == (400, True)
     assert await api.rows() == 0
 
 

@@ -65,6 +65,26 @@ async def test_the_holder_of_a_running_call_hears_of_its_cancel(api: ServedApi) 
     assert await api.store.cancel_requested(requests) == {parse_id(call_id)}
 
 
+async def test_a_running_call_that_is_back_in_the_queue_is_cancelled_at_once(api: ServedApi) -> None:
+    call_id = await api.submit(await api.create_route())
+    incarnation = new_id()
+    await api.store.register_worker(incarnation, "here", 1, 1024)
+    reservations = (await api.queue.reserve(ROOMY, incarnation)).reservations
+    requests = [ClaimRequest(id=taken.id, token=taken.token) for taken in reservations]
+    claimed = await api.store.claim(requests, incarnation, 5)
+    await api.queue.release(reservations)  # as when its lease expired: the worker lives, and has lost it
+    assert await cancel(api, call_id) == "Call cancelled"
+    call = await call_of(api, call_id)
+    assert (call["status"], call["reason"]) == ("cancelled", "client_request")
+    assert await api.settle(claimed) == {
+        parse_id(call_id)
+    }  # what it brings late is answered, and changes nothing
+    assert (await call_of(api, call_id))["status"] == "cancelled"
+    assert await cancel(api, call_id) == "Call cancelled"
+    scrape = (await api.get("/metrics")).body.decode()
+    assert 'finished_total{detail="",reason="client_request",status="cancelled"} 1.0' in scrape
+
+
 async def test_a_final_call_says_how_it_ended(api: ServedApi) -> None:
     path = await api.create_route()
     for well, status in ((True, "success"), (False, "error")):

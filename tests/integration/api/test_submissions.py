@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from api.call_bodies import decode_calls
+from api.handlers import submissions
 from api.keys import BODIES
 from common.settings import Settings
 from deploy.local import LocalPostgres
@@ -361,3 +363,23 @@ async def test_without_postgres_nothing_is_taken(settings: Settings, own_postgre
             answer = await api.post(CALLS, body)
             assert (answer.status, answer.message) == (503, "Datastore is unavailable")
         await own_postgres.start()
+
+
+async def test_large_bodies_are_read_one_at_a_time(api: ServedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.create_route()
+    under_way: list[int] = []
+    most = 0
+
+    def decode(body: bytes, payload_max_bytes: int) -> Any:
+        nonlocal most
+        under_way.append(len(body))
+        most = max(most, len(under_way))
+        try:
+            return decode_calls(body, payload_max_bytes)
+        finally:
+            under_way.pop()
+
+    monkeypatch.setattr(submissions, "decode_calls", decode)
+    payloads = ["\N{GRINNING FACE}" + "x" * 8_000_000 for _ in range(4)]
+    answers = await asyncio.gather(*(post(api, {"path": "/hello", "payload": one}) for one in payloads))
+    assert ([answer.status for answer in answers], most) == ([202] * 4, 1)

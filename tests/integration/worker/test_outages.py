@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from common.errors import StoreUnavailableError
-from common.models import CallStatus, Outcome, new_id
+from common.models import CallStatus, Outcome, RetryPolicy, new_id
 from common.queue.announcer import Announcer
 from common.queue.base import Capacity
 from common.store.base import ClaimRequest
@@ -103,13 +103,13 @@ async def failing_first(
     real = getattr(cls, method)
     sizes: list[int] = []
 
-    async def flaky(self: object, items: Sequence[object], *rest: object) -> object:
+    async def flaky(self: object, items: Sequence[object], *rest: object, **named: object) -> object:
         sizes.append(len(items))
         if len(sizes) <= times:
             if afterwards:
-                await real(self, items, *rest)
+                await real(self, items, *rest, **named)
             raise StoreUnavailableError
-        return await real(self, items, *rest)
+        return await real(self, items, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cls, method, flaky)
@@ -173,6 +173,21 @@ async def test_outcomes_wait_for_the_store(bench: Bench) -> None:
     assert len(sizes) == 4
 
 
+async def test_that_a_call_waits_for_its_next_attempt_is_told_to_the_store_when_it_is_back(
+    bench: Bench,
+) -> None:
+    call_id = await bench.submit("exit 3", retry=RetryPolicy(max_attempts=2, backoff=3600, backoff_max=3600))
+    async with failing_first(bench, "release", 3) as sizes, bench.worker():
+
+        async def delayed() -> bool:
+            return (await bench.call(call_id)).status is CallStatus.DELAYED
+
+        await eventually(delayed)
+        # Were it still a running one of this worker, who lives, nobody would end it.
+        assert (await bench.store.cancel("bench", call_id)).status is CallStatus.CANCELLED
+    assert len(sizes) == 4
+
+
 async def test_what_can_not_be_claimed_goes_back_to_its_place(bench: Bench) -> None:
     call_ids = [await bench.submit("echo done") for _ in range(2)]
     async with failing_first(bench, "claim", 1) as sizes, bench.worker(lease_s=60, worker_slots=1):
@@ -216,6 +231,24 @@ async def test_outcomes_of_many_calls_share_commits_and_a_bad_one_fails_alone(be
     assert (await bench.queue.depth()).calls == 1
     statuses = [(await bench.call(call_id)).status for call_id in call_ids]
     assert statuses.count(CallStatus.SUCCESS) == 5
+
+
+async def test_outcomes_that_come_while_others_wait_are_spooled_too(bench: Bench) -> None:
+    runs = await claimed(bench, [await bench.submit("true") for _ in range(2)])
+    directory = Path(bench.settings.spool_dir)
+
+    def spooled() -> int:
+        return len(list(directory.glob("*.outcome")))
+
+    async with recording_to(bench) as recorder, failing_first(bench, "settle", 6):
+        first = asyncio.create_task(recorder.record(runs[0], success()))
+        await eventually(lambda: spooled() == 1)
+        second = asyncio.create_task(recorder.record(runs[1], success()))
+        await eventually(lambda: spooled() == 2)
+        await asyncio.gather(first, second)
+    assert spooled() == 0
+    for run in runs:
+        assert (await bench.call(run.call.id)).status is CallStatus.SUCCESS
 
 
 async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Bench) -> None:

@@ -38,6 +38,7 @@ def status_of(slug: str) -> int:
             400,
             "route_path_missing route_type_missing to_time_invalid from_time_invalid route_timeout_invalid",
         ),
+        (400, "host_malformed"),
         (400, "route_idle_timeout_invalid route_memory_invalid invoke_not_supported api_not_supported"),
         (404, "app_not_found route_not_found call_not_found call_log_not_found path_not_found"),
         (409, "app_already_exists app_name_immutable app_has_routes call_changed route_already_exists"),

@@ -78,6 +78,16 @@ async def test_it_holds_no_more_than_it_may(tmp_path: Path) -> None:
     assert await left(spool, Store()) == [small]
 
 
+async def test_what_another_worker_removes_meanwhile_is_no_trouble(spool: Spool, tmp_path: Path) -> None:
+    kept = a_settlement()
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "gone").symlink_to(
+        tmp_path / "nothing"
+    )  # listed, but not there when it is looked at
+    await spool.keep([kept])
+    assert await left(spool, Store()) == [kept]
+
+
 async def test_only_its_owner_can_read_it(spool: Spool, tmp_path: Path) -> None:
     await spool.keep([a_settlement()])
     (file,) = (tmp_path / "spool").iterdir()

@@ -40,7 +40,7 @@ from api.keys import (
     TOKENS,
 )
 from api.maintenance import Maintenance
-from api.middlewares import answer_errors, finish
+from api.middlewares import STOPPING, answer_errors, finish
 from api.oversized import Oversized
 from api.protocol import Runner
 from api.protocol_log import ProtocolLog
@@ -66,6 +66,7 @@ from common.telemetry.metrics import Metrics
 START_S = 60.0  # how long a server may be away at the start
 START_RETRY_S = 1.0
 KEEPALIVE_S = 75.0
+LET_GO_S = 1.0  # how long open connections may bring one more request before they are closed
 SHUTDOWN_S = 10.0  # how long requests under way may take to end
 ANSWER_S = 1.0  # of that, for the answers to sync calls that did not end
 
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> web.Application:
     middlewares = [finish, answer_errors, cors.answer_preflight, access]
     app = web.Application(middlewares=middlewares, client_max_size=0)
     app[SETTINGS] = settings
+    app[STOPPING] = asyncio.Event()
     app[METRICS] = Metrics()
     app[BODIES] = BodyBudget()
     app[CORS] = cors
@@ -133,7 +135,17 @@ async def serve(settings: Settings) -> None:
         for task in (starting, stopping):
             task.cancel()
         await asyncio.wait({starting, stopping})
+        await _let_go(runner)
         await runner.cleanup()
+
+
+async def _let_go(runner: web.AppRunner) -> None:
+    """Refuse connections, and end those that there are with an answer: a request shall not meet a connection's end."""
+    runner.app[STOPPING].set()
+    if sites := list(runner.sites):
+        for site in sites:
+            await site.stop()
+        await asyncio.sleep(LET_GO_S)
 
 
 async def _start(runner: web.AppRunner, settings: Settings) -> None:

@@ -4,6 +4,7 @@ Holds the only map from error slugs to HTTP status codes: domain errors know not
 shows nothing of itself (500, internal server error). Who may ask at all is decided in access.py.
 """
 
+import asyncio
 import math
 import re
 import time
@@ -50,6 +51,9 @@ RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
 RETRY_AFTER_DEFAULT_S = 5
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
+
+# Set once the process ends: each answer is the last one on its connection then.
+STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping")
 
 _log = get_logger("http")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -126,6 +130,8 @@ async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers that every response has; a streamed one gets them before it begins."""
+    if request.app[STOPPING].is_set():
+        response.force_close()
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "millrace"

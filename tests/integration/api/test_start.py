@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import asyncpg
@@ -181,3 +182,34 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+async def test_an_api_that_ends_answers_what_comes_on_open_connections(settings: Settings) -> None:
+    port = free_port()
+    process = await start(database_url=settings.database_url, redis_url=settings.redis_url, port=port)
+    connector = aiohttp.TCPConnector(limit=1)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as http:
+
+        async def look() -> str | None:
+            """What the answer says of its connection; refused if there is none."""
+            try:
+                async with http.get("/version") as reply:
+                    return reply.headers.get("Connection", "open")
+            except aiohttp.ClientConnectorError:
+                return "refused"
+
+        await eventually(lambda: is_open(look), timeout_s=20)
+        process.send_signal(signal.SIGTERM)
+        seen = await eventually(lambda: after_open(look))
+        assert seen == "close"  # the open connection had one more answer, and only then none is had
+        assert await look() == "refused"
+    assert (await end_of(process))[0] == 0
+
+
+async def is_open(look: Callable[[], Awaitable[str | None]]) -> bool:
+    return await look() == "open"
+
+
+async def after_open(look: Callable[[], Awaitable[str | None]]) -> str | None:
+    seen = await look()
+    return None if seen == "open" else seen

@@ -9,7 +9,7 @@ from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_INCARNATION
-from worker.spool import Spool
+from worker.spool import Spool, has_outcomes
 
 CLEAN_UP_STEP_S = 30.0
 CLEAN_UP_ROUNDS = 3
@@ -49,12 +49,11 @@ async def _remove_containers(settings: Settings, incarnation: UUID) -> int:
 
 
 async def _record_spooled(settings: Settings, _incarnation: UUID) -> int:
-    spool = Spool(settings)
-    if spool.is_empty:
+    if not has_outcomes(settings):
         return 0
     store = await PostgresStore.open(settings)
     try:
-        return await spool.settle_left(store)
+        return await Spool(settings, await store.installation_id()).settle_left(store)
     finally:
         await store.aclose()
 

@@ -136,7 +136,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     runs = Runs()
     finished = FinishedRecorder(store)
     stack.push_async_callback(finished.aclose)
-    spool = Spool(settings)
+    spool = Spool(settings, identity.installation)
     await patience.reach("Postgres", lambda: spool.settle_left(store))
     announcer = Announcer(queue)
     stack.push_async_callback(announcer.aclose)

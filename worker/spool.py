@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
@@ -31,8 +32,9 @@ _decoder = msgspec.msgpack.Decoder(Settlement)
 class Spool:
     """The directory. Safe to share with other workers of this machine; methods raise nothing but CancelledError."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._directory = Path(settings.spool_dir or f"{settings.data_dir}/spool")
+    def __init__(self, settings: Settings, installation: UUID) -> None:
+        # Another database knows nothing of these calls: it would let their outcomes go.
+        self._directory = _root(settings) / str(installation)
         self._max_bytes = settings.spool_max_mb * _MB
 
     async def keep(self, settlements: Sequence[Settlement]) -> None:
@@ -52,6 +54,7 @@ class Spool:
         StoreUnavailableError; what was not brought stays then.
         """
         recorded = 0
+        await asyncio.to_thread(self._clear)
         for file in await asyncio.to_thread(self._files):
             settlement = await asyncio.to_thread(_read, file)
             if settlement is None:
@@ -66,11 +69,6 @@ class Spool:
             else:
                 await self.forget([settlement])
         return recorded
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is left; one look at a directory."""
-        return not self._files()
 
     def _keep(self, settlements: Sequence[Settlement]) -> int:
         kept = 0
@@ -96,11 +94,27 @@ class Spool:
             except OSError as error:
                 log.warning("a spooled outcome is not removed", call_id=settlement.id, cause=str(error))
 
+    def _clear(self) -> None:
+        """Remove what a process that is gone had not written to its end."""
+        for entry in self._directory.iterdir() if self._directory.is_dir() else ():
+            pid = entry.suffix.removeprefix(".")
+            if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+                entry.unlink(missing_ok=True)
+
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob(f"*{_SUFFIX}")) if self._directory.is_dir() else []
 
     def _file(self, settlement: Settlement) -> Path:
         return self._directory / f"{settlement.id}-{settlement.token}{_SUFFIX}"
+
+
+def has_outcomes(settings: Settings) -> bool:
+    """Whether outcomes of any installation are left on this machine."""
+    return any(_root(settings).glob(f"*/*{_SUFFIX}"))
+
+
+def _root(settings: Settings) -> Path:
+    return Path(settings.spool_dir or f"{settings.data_dir}/spool")
 
 
 def _read(file: Path) -> Settlement | None:

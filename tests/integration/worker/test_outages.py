@@ -238,7 +238,7 @@ async def test_outcomes_that_come_while_others_wait_are_spooled_too(bench: Bench
     directory = Path(bench.settings.spool_dir)
 
     def spooled() -> int:
-        return len(list(directory.glob("*.outcome")))
+        return len(list(directory.glob("*/*.outcome")))
 
     async with recording_to(bench) as recorder, failing_first(bench, "settle", 6):
         first = asyncio.create_task(recorder.record(runs[0], success()))
@@ -269,7 +269,7 @@ async def recording_to(bench: Bench) -> AsyncIterator[Recorder]:
     finished = FinishedRecorder(bench.store)
     announcer = Announcer(bench.queue)
     live_logs = LiveLogs(bench.store, announcer)
-    spool = Spool(bench.settings)
+    spool = Spool(bench.settings, await bench.store.installation_id())
     recorder = Recorder(bench.store, bench.queue, finished, spool, announcer, live_logs, Metrics())
     recording = asyncio.create_task(recorder.run())
     try:

@@ -82,17 +82,18 @@ class Attachment(asyncio.Protocol):
 class Engine:
     """One engine. Every request but ``wait`` is bounded."""
 
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    def __init__(self, http: aiohttp.ClientSession, socket: str) -> None:
         self._http = http
+        self._socket = socket
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Self]:
-        """The engine of this machine."""
-        connector = aiohttp.UnixConnector(SOCKET, limit=0)
+    async def open(cls, socket: str = SOCKET) -> AsyncIterator[Self]:
+        """The engine of this machine, or the one at *socket*."""
+        connector = aiohttp.UnixConnector(socket, limit=0)
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         async with aiohttp.ClientSession("http://engine", connector=connector, timeout=timeout) as http:
-            yield cls(http)
+            yield cls(http, socket)
 
     async def version(self) -> str:
         """The engine's version."""
@@ -118,7 +119,7 @@ class Engine:
         """Its streams, from here on."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(ANSWER_S):
-            transport, attachment = await loop.create_unix_connection(Attachment, SOCKET)
+            transport, attachment = await loop.create_unix_connection(Attachment, self._socket)
             transport.write(
                 f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
                 "Host: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()

@@ -14,8 +14,7 @@ from pathlib import Path
 from tests import shell_image
 from tests.load.engine import Engine
 
-SOURCE = Path(__file__).parent / "sync" / "echo.c"
-PROGRAM = "echo"
+ECHO = Path(__file__).parent / "sync" / "echo.c"
 COMPILE_S = 60.0
 
 
@@ -25,10 +24,17 @@ class ImageError(Exception):
 
 async def echo_image(engine: Engine) -> str:
     """A function in format json, json_framing line, that answers with the body. Raises ImageError without gcc."""
-    reference = f"millrace-load/echo:{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
+    return await compiled(engine, "millrace-load/echo", ECHO)
+
+
+async def compiled(engine: Engine, repository: str, source: Path) -> str:
+    """An image with nothing in it but the program of one C file. Raises ImageError without gcc."""
+    reference = f"{repository}:{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     if await engine.image_id(reference) is None:
-        program = await _compile(SOURCE)
-        await engine.import_image(reference, _archive(program), f'ENTRYPOINT ["/{PROGRAM}"]')
+        program = await _compile(source)
+        await engine.import_image(
+            reference, _archive(source.stem, program), f'ENTRYPOINT ["/{source.stem}"]'
+        )
     return reference
 
 
@@ -45,7 +51,7 @@ async def _compile(source: Path) -> bytes:
     if shutil.which("gcc") is None:
         raise ImageError("gcc is not installed: apt-get install gcc libc6-dev")
     with tempfile.TemporaryDirectory(prefix="millrace-load-") as directory:
-        program = Path(directory) / PROGRAM
+        program = Path(directory) / source.stem
         process = await asyncio.create_subprocess_exec(
             *("gcc", "-O2", "-static", "-o", program, source),
             stdout=asyncio.subprocess.PIPE,
@@ -58,10 +64,10 @@ async def _compile(source: Path) -> bytes:
         return program.read_bytes()
 
 
-def _archive(program: bytes) -> bytes:
+def _archive(name: str, program: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo(PROGRAM)
+        entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(program), 0o755
         archive.addfile(entry, io.BytesIO(program))
     return buffer.getvalue()

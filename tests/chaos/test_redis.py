@@ -1,0 +1,98 @@
+"""Redis in trouble under load: calls are accepted wherever they can be stored, and none is lost or doubled."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.measured import Note
+from tests.chaos.scene import fault, under_load
+from tests.chaos.yard import Yard
+
+pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="session")]
+
+STILL_S = 4.0  # longer than an operation may take, and than a lease lasts
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def admin(yard: Yard) -> AsyncIterator[Redis]:
+    """Straight to the server."""
+    client: Redis = Redis.from_url(yard.servers.redis.url, protocol=2)
+    async with client:
+        yield client
+
+
+async def test_kill_9_and_a_restart(cluster: Cluster, yard: Yard, note: Note) -> None:
+    redis, history = yard.servers.redis, cluster.witness.history
+    async with under_load(cluster), fault(history, "redis killed"):
+        os.kill(redis.child.pid, signal.SIGKILL)
+        await redis.child.wait()
+        await asyncio.sleep(1)
+        await redis.start()
+    note(
+        "Redis: kill -9, back after a second (AOF, everysec)",
+        "calls are accepted and run a moment later",
+        cluster.witness.history,
+    )
+
+
+async def test_flushall(cluster: Cluster, admin: Redis, note: Note) -> None:
+    async with under_load(cluster), fault(cluster.witness.history, "flushall"):
+        for _ in range(3):
+            await admin.flushall()
+            await asyncio.sleep(0.4)
+    note("Redis: FLUSHALL, three times in a second", "calls run a moment later", cluster.witness.history)
+
+
+async def test_standing_still_for_longer_than_a_lease(
+    cluster: Cluster, admin: Redis, yard: Yard, note: Note
+) -> None:
+    async with under_load(cluster), fault(cluster.witness.history, "redis stands still"):
+        try:
+            await admin.execute_command("DEBUG", "SLEEP", str(STILL_S))  # type: ignore[no-untyped-call]
+        except ResponseError:  # Redis 7 has the command switched off
+            os.kill(yard.servers.redis.child.pid, signal.SIGSTOP)
+            await asyncio.sleep(STILL_S)
+            os.kill(yard.servers.redis.child.pid, signal.SIGCONT)
+    note(
+        f"Redis: stands still for {STILL_S:.0f} s (DEBUG SLEEP)",
+        "calls are accepted and run when it goes on",
+        cluster.witness.history,
+    )
+
+
+async def test_connections_killed_again_and_again(cluster: Cluster, admin: Redis, note: Note) -> None:
+    async with under_load(cluster), fault(cluster.witness.history, "client kill"):
+        for _ in range(10):
+            for kind in ("normal", "pubsub"):
+                await admin.client_kill_filter(_type=kind, skipme=True)
+            await asyncio.sleep(0.2)
+    note("Redis: CLIENT KILL of all, ten times in two seconds", "nothing", cluster.witness.history)
+
+
+async def test_scripts_forgotten_again_and_again(cluster: Cluster, admin: Redis, note: Note) -> None:
+    async with under_load(cluster):
+        for _ in range(40):
+            await admin.script_flush()
+            await asyncio.sleep(0.05)
+    note("Redis: SCRIPT FLUSH, twenty times a second", "nothing", cluster.witness.history)
+
+
+async def test_no_memory_left(cluster: Cluster, admin: Redis, note: Note) -> None:
+    async with under_load(cluster), fault(cluster.witness.history, "no memory"):
+        await admin.config_set("maxmemory", "1mb")
+        try:
+            await asyncio.sleep(3)
+        finally:
+            await admin.config_set("maxmemory", "0")
+    note(
+        "Redis: no memory left for three seconds",
+        "503 and Retry-After; what is queued runs",
+        cluster.witness.history,
+    )

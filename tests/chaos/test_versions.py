@@ -1,0 +1,67 @@
+"""Two versions at once: a later migration is applied while this version runs; a worker that starts then joins in."""
+
+import asyncio
+import time
+
+import asyncpg
+import pytest
+
+from tests.chaos.cluster import APP, Cluster
+from tests.chaos.history import Began
+from tests.chaos.killer import Killer
+from tests.chaos.measured import Note
+from tests.chaos.scene import under_load
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
+
+TABLES = ("apps", "routes", "calls", "call_results", "workers")
+TIMES = (
+    12  # more often than a process has connections to Postgres: each has statements that it prepared before
+)
+
+
+async def test_a_later_migration_while_this_version_runs(cluster: Cluster, note: Note) -> None:
+    """Columns are added to tables and views: statements that were prepared before now return more than they did."""
+    history = cluster.witness.history
+    await use_everything(cluster)
+    async with under_load(cluster) as load:
+        await migrate_further(cluster)
+        migrated_at = time.time()
+        killer = Killer(cluster, history)
+        killer.kill(killer.victims(lambda victim: victim.kind == "child" and victim.unit == "worker-0")[0])
+        await use_everything(cluster)
+        assert not load.stop.is_set()
+    workers = {begun.incarnation for begun in history.of(Began) if begun.at > migrated_at}
+    assert len(workers) >= 2, "the old one and the new one run calls side by side"
+    note("Two versions: a later migration while this one runs", "nothing", history)
+
+
+async def use_everything(cluster: Cluster) -> None:
+    """Read and change a route, list and show calls, on all connections of every api. All of it must succeed."""
+
+    async def use(url: str) -> None:
+        for number in range(TIMES):
+            change = {"route": {"headers": {"X-Number": [str(number)]}}}
+            app = f"{url}/v1/apps/{APP}"
+            async with cluster.http.patch(f"{app}/routes/sync", json=change) as reply:
+                assert reply.status == 200, await reply.text()
+            for path in ("", "/routes", "/routes/sync", "/calls"):
+                async with cluster.http.get(app + path) as reply:
+                    assert reply.status == 200, await reply.text()
+
+    await asyncio.gather(*(use(url) for url in cluster.urls for _ in range(3)))
+
+
+async def migrate_further(cluster: Cluster) -> None:
+    connection = await asyncpg.connect(cluster.addresses.direct_database_url)
+    try:
+        view = await connection.fetchval("SELECT pg_get_viewdef('visible_calls'::regclass)")
+        columns, _, source = view.rstrip(";").rpartition("FROM")
+        async with connection.transaction():
+            for table in TABLES:
+                await connection.execute(f"ALTER TABLE {table} ADD COLUMN of_a_later_version text")
+            await connection.execute(
+                f"CREATE OR REPLACE VIEW visible_calls AS {columns}, of_a_later_version FROM {source}"
+            )
+    finally:
+        await connection.close()

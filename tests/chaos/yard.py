@@ -17,7 +17,6 @@ HASTY: dict[str, object] = {
     "heartbeat_s": 1,
     "heartbeat_stale_s": 8,
     "reconcile_interval_s": 1,
-    "max_attempts": 10,
 }
 SHARED = Plan(apis=2, workers=2, settings=HASTY)
 

@@ -143,9 +143,9 @@ class Engine:
         """Of its first process, on this machine."""
         return int((await self._ask("GET", f"/containers/{container}/json"))["State"]["Pid"])
 
-    async def listing(self, label: str, *, image: str = "", is_running: bool = False) -> list[str]:
-        """The ids of all containers with *label*; of those of *image* if one is named."""
-        filters = {"label": [label]} | ({"ancestor": [image]} if image else {})
+    async def listing(self, label: str = "", *, image: str = "", is_running: bool = False) -> list[str]:
+        """The ids of all containers; of those with *label*, and of *image*, if these are named."""
+        filters = ({"label": [label]} if label else {}) | ({"ancestor": [image]} if image else {})
         query = {"all": "0" if is_running else "1", "filters": json.dumps(filters)}
         return [str(each["Id"]) for each in await self._ask("GET", "/containers/json", params=query)]
 

@@ -22,10 +22,13 @@ TROUBLE = (EngineError, ImageError, LocalServerError)
 @click.command()
 @click.option("--calls", type=click.IntRange(1), default=10_000, show_default=True, help="Calls to submit.")
 @click.option("--minutes", type=float, help="Submit no more after that time, however few calls it were.")
-@click.option("--per-second", type=float, default=40, show_default=True, help="Calls submitted a second.")
+@click.option("--per-second", type=float, default=25, show_default=True, help="Calls submitted a second.")
 @click.option("--workers", type=click.IntRange(1, 16), default=3, show_default=True)
 @click.option("--apis", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option("--kill-every", type=float, default=1.0, show_default=True, help="Seconds between two kills.")
+@click.option(
+    "--singles", type=click.IntRange(0), default=20, show_default=True, help="Single kills, before."
+)
 @click.option("--seed", type=int, help="Of the choice of victims.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write history, logs and figures here."
@@ -37,6 +40,7 @@ def main(
     workers: int,
     apis: int,
     kill_every: float,
+    singles: int,
     seed: int | None,
     out: Path | None,
 ) -> None:
@@ -46,6 +50,7 @@ def main(
         shape=Shape(calls=calls, per_s=per_second, sync_share=0.05),
         seconds=minutes * 60 if minutes else None,
         kill_every_s=kill_every,
+        singles=singles,
         seed=seed,
     )
     if out is not None:

@@ -216,20 +216,11 @@ def redeliveries(history: History) -> list[Redelivery]:
 
 def restarts_s(history: History) -> list[float]:
     """How long after the kill of a child each call that it had begun began again, in seconds, shortest first."""
-    return _after_kills(history, history.by_call(Began).values())
-
-
-def reclaims_s(history: History) -> list[float]:
-    """How long after the kill of a child each call that it had was claimed again, in seconds, shortest first."""
-    return _after_kills(history, _claims(history).values())
-
-
-def _after_kills(history: History, lives: Iterable[Sequence[Began | Changed]]) -> list[float]:
     kills = {kill.incarnation: kill.at for kill in history.of(Killed) if kill.victim == "child"}
     return sorted(
         after.at - kills[before.incarnation]
-        for life in lives
-        for before, after in pairwise(life)
+        for begun in history.by_call(Began).values()
+        for before, after in pairwise(begun)
         if before.incarnation in kills and before.at <= kills[before.incarnation] < after.at
     )
 

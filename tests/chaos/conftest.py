@@ -4,7 +4,7 @@
 """
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.chaos.yard import Yard
 from tests.conftest import skip_or_fail
 
 NOTES = pytest.StashKey[list[Measured]]()
+TEXTS = pytest.StashKey[list[str]]()
 FAILED = pytest.StashKey[bool]()
 
 
@@ -32,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[NOTES] = []
+    config.stash[NOTES], config.stash[TEXTS] = [], []
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,6 +53,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if notes := config.stash[NOTES]:
         terminalreporter.section("what the faults cost")
         terminalreporter.write_line(markdown(notes))
+    for text in config.stash[TEXTS]:
+        terminalreporter.section("what was measured")
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +83,12 @@ async def cluster(yard: Yard, request: pytest.FixtureRequest) -> AsyncIterator[C
     yield await yard.shared()
     if request.node.stash.get(FAILED, False):
         await yard.discard()
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Show a text at the end of the run."""
+    return request.config.stash[TEXTS].append
 
 
 @pytest.fixture

@@ -5,15 +5,14 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tests.chaos.checker import SYNC, quantile, reclaims_s, redeliveries, restarts_s
+from tests.chaos.checker import SYNC, redeliveries, restarts_s
 from tests.chaos.history import Accepted, Answered, Began, History, Killed, Refused
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """``redelivered``: by what explains it.
+    """``redelivered``: by what explains it. ``longest_wait_s``: the longest that a client asked until it was accepted.
 
-    ``restart_s``: from the kill of a child to the new start of a call that it ran. ``claim_s``: to its new claim.
-    ``longest_wait_s``: the longest that a client had to ask until its call was accepted.
+    ``restarts_s``: from the kill of a child to the new start of each call that it ran, shortest first.
     """
 
     accepted: int
@@ -22,11 +21,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     begun: int
     redelivered: dict[str, int]
     attempts_max: int
-    restarts: int
-    restart_median_s: float | None
-    restart_p95_s: float | None
-    claim_median_s: float | None
-    claim_p95_s: float | None
+    restarts_s: list[float]
     longest_wait_s: float
     sync_answers: dict[str, int]
 
@@ -35,8 +30,6 @@ def figures_of(history: History) -> Figures:
     """Count."""
     accepted = history.of(Accepted)
     rows = [row for row in history.rows.values() if row.type != SYNC]
-    restarts = restarts_s(history)
-    claims = reclaims_s(history)
     return Figures(
         accepted=len(accepted),
         refused=_counted(one.why for one in history.of(Refused)),
@@ -44,11 +37,7 @@ def figures_of(history: History) -> Figures:
         begun=len(history.of(Began)),
         redelivered=_counted(one.cause or "nothing known" for one in redeliveries(history)),
         attempts_max=max((row.attempt for row in rows), default=0),
-        restarts=len(restarts),
-        restart_median_s=quantile(restarts, 0.5),
-        restart_p95_s=quantile(restarts, 0.95),
-        claim_median_s=quantile(claims, 0.5),
-        claim_p95_s=quantile(claims, 0.95),
+        restarts_s=restarts_s(history),
         longest_wait_s=max((one.took_s for one in accepted), default=0.0),
         sync_answers=_counted(str(one.status) for one in history.of(Answered)),
     )

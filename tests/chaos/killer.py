@@ -34,14 +34,15 @@ class Killer:
         self._orphans: dict[str, Child] = {}
 
     async def kill_forever(self, every_s: float) -> None:
-        """Kill one at random, every so often, until cancelled."""
+        """Kill one at random, every so often, until cancelled: a unit at random, and of it a process at random."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()
         while True:
             next_at += every_s
             await asyncio.sleep(max(0, next_at - loop.time()))
             if victims := self.victims():
-                self.kill(self._random.choice(victims))
+                unit = self._random.choice(sorted({victim.unit for victim in victims}))
+                self.kill(self._random.choice([victim for victim in victims if victim.unit == unit]))
 
     def victims(self, is_wanted: Callable[[Victim], bool] = lambda _: True) -> list[Victim]:
         """All that live now."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.chaos.agreement import disagreements, settled
-from tests.chaos.checker import Finding, check
+from tests.chaos.checker import Finding, check, restarts_s
 from tests.chaos.client import Client
 from tests.chaos.cluster import Cluster, Plan
 from tests.chaos.figures import Figures, figures_of
@@ -15,6 +15,7 @@ from tests.chaos.history import History
 from tests.chaos.killer import Killer
 from tests.chaos.load import Load, Shape
 from tests.chaos.servers import open_servers
+from tests.chaos.singles import kill_singly
 from tests.load.engine import SOCKET, Engine
 from tests.load.images import compiled
 
@@ -23,21 +24,29 @@ Say = Callable[[str], None]
 
 
 class KillPlan(Struct, frozen=True, kw_only=True):
-    """``seconds``: after which no more calls are submitted, though ``shape`` has more; None: only its number counts."""
+    """``singles``: kills of one child at a time that come before the loop, to see how soon calls begin again.
+
+    ``seconds``: after which no more calls are submitted, though ``shape`` has more; None: only its number counts.
+    """
 
     cluster: Plan
     shape: Shape
     seconds: float | None = None
     kill_every_s: float = 1.0
+    singles: int = 0
     seed: int | None = None
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """``agreement``: what does not agree at the end. ``lasted_s``: from the first call to the last one's end."""
+    """``lasted_s``: of the loop, to the end of its last call. ``agreement``: what does not agree at the end.
+
+    ``singles_s``: how long after the single kills calls began again, shortest first.
+    """
 
     plan: KillPlan
     lasted_s: float
     figures: Figures
+    singles_s: list[float]
     findings: list[Finding]
     agreement: list[str]
 
@@ -69,7 +78,10 @@ async def run(plan: KillPlan, say: Say, keep: Path | None = None) -> Report:
 
 async def kill_loop(plan: KillPlan, cluster: Cluster, say: Say, keep: Path | None = None) -> Report:
     """Load the cluster and kill its processes; it is stopped at the end."""
-    history, loop = cluster.witness.history, asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    singles = await _singles(cluster, plan.singles, say)
+    history = cluster.witness.history = History()
+    await cluster.audit.forget()
     began_s = loop.time()
     load, killer = Load(cluster, history, plan.shape, plan.seed or 0), Killer(cluster, history, plan.seed)
     killing = asyncio.create_task(killer.kill_forever(plan.kill_every_s))
@@ -91,9 +103,19 @@ async def kill_loop(plan: KillPlan, cluster: Cluster, say: Say, keep: Path | Non
         plan=plan,
         lasted_s=lasted_s,
         figures=figures_of(history),
-        findings=check(history),
+        singles_s=restarts_s(singles),
+        findings=check(history) + check(singles),
         agreement=agreement,
     )
+
+
+async def _singles(cluster: Cluster, times: int, say: Say) -> History:
+    history = cluster.witness.history
+    if times:
+        await kill_singly(cluster, history, times)
+        await gather(cluster, history)
+        say(f"{times} single kills done")
+    return history
 
 
 async def conclude(cluster: Cluster, history: History) -> list[str]:

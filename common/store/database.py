@@ -94,10 +94,19 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one statement, or several that need not go together."""
+        """A connection for one statement, or several that need not go together.
+
+        After an answer that came too late no connection is used again: the way to Postgres may be dead, though nothing
+        broke off, and to find that out with each would take as long.
+        """
         with away_is_unavailable():
             async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except TimeoutError:
+                    connection.terminate()  # to give it back in order would wait for the other side once more
+                    await self.pool.expire_connections()
+                    raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

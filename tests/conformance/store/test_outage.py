@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -9,6 +10,7 @@ from common.models import new_id
 from common.settings import Settings
 from common.store.postgres import PostgresStore
 from deploy.local import LocalPostgres
+from tests.chaos.proxy import Proxy
 from tests.conformance.store.samples import APP, a_call, claim, submit, until_blocked
 from tests.polling import eventually
 
@@ -77,6 +79,27 @@ async def test_a_statement_that_is_cut_off_is_unavailable_and_did_nothing(store:
             await claiming
     assert isinstance(caught.value.__cause__, asyncpg.QueryCanceledError)
     assert (await store.get_call("app", call.id)).attempt == 0
+
+
+async def test_after_one_late_answer_every_half_open_connection_is_replaced(
+    own_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.store.database.COMMAND_TIMEOUT_S", 0.5)
+    parts = urlsplit(own_postgres.url)
+    (sockets,) = parse_qs(parts.query)["host"]
+    async with Proxy(lambda: f"{sockets}/.s.PGSQL.5432") as proxy:
+        login = f"{parts.username}:{parts.password}"
+        store = await PostgresStore.open(
+            Settings(database_url=f"postgresql://{login}@{proxy.address}{parts.path}")
+        )
+        await asyncio.gather(*(store.get_apps() for _ in range(32)))
+        assert proxy.go_deaf() > 4, "both ends of more than two connections"
+        async with asyncio.timeout(0.5 + 1):
+            with pytest.raises(StoreUnavailableError):
+                await store.get_apps()
+        async with asyncio.timeout(2):
+            assert await asyncio.gather(*(store.get_apps() for _ in range(32))) == [[]] * 32
+        await store.aclose()
 
 
 async def test_a_cancelled_use_gives_its_connection_back(store: PostgresStore) -> None:

@@ -38,6 +38,7 @@ _AWAY = (
     asyncpg.InternalClientError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCachedStatementError,  # a later version migrated in mid-transaction; next time it is prepared anew
     asyncpg.InvalidCatalogNameError,
     asyncpg.LockNotAvailableError,
     asyncpg.OperatorInterventionError,

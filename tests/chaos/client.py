@@ -17,7 +17,7 @@ from tests.chaos.history import FINAL, Accepted, Answered, History, Refused, See
 
 ASK_S = 20.0
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
-LOOK_FIRST_S, LOOK_MAX_S = 0.4, 2.0
+LOOK_FIRST_S, LOOK_MAX_S, LOOK_GROWTH = 0.2, 1.5, 1.4
 GIVE_UP_S = 180.0
 AWAY = (aiohttp.ClientError, TimeoutError)
 _OF_OUTCOME = ("status", "reason", "detail", "exit_code", "attempt", "started_at", "completed_at")
@@ -73,7 +73,7 @@ class Client:
         wait_s, began_s = LOOK_FIRST_S, time.monotonic()
         while True:
             await asyncio.sleep(wait_s)
-            wait_s = min(1.5 * wait_s, LOOK_MAX_S)
+            wait_s = min(LOOK_GROWTH * wait_s, LOOK_MAX_S)
             call = await self._look(call_id)
             if call is not None and call["status"] in FINAL:
                 self._history.add(Seen(at=time.time(), call_id=call_id, outcome=outcome_of(call)))

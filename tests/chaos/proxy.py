@@ -35,6 +35,12 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def heal(self) -> None:
+        """Be a good network again; connections that fell silent are broken off."""
+        self.delay_s, self.is_refusing = 0.0, False
+        for writer in self._deaf:
+            writer.transport.abort()
+
     def drop(self) -> int:
         """Break off every connection that stands, with a reset; how many ends that were."""
         writers = list(self._writers)
@@ -69,12 +75,12 @@ class Proxy:
             self._deaf -= {writer, back}
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # uvloop's word for a transport that is closed
             while data := await reader.read(PIECE_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 if writer not in self._deaf:
                     writer.write(data)
                     await writer.drain()
-            if writer not in self._deaf:
-                writer.close()
+        if writer not in self._deaf:
+            writer.close()

@@ -18,8 +18,8 @@ from tests.polling import eventually
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
 
-CALLS = 150
-CLIENTS, BACKLOG = 8, 1200
+CALLS = 100
+CLIENTS, BACKLOG = 8, 800
 
 
 async def test_one_client_and_one_slot(yard: Yard) -> None:

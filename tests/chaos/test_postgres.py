@@ -18,7 +18,7 @@ from tests.load.cpu import family, processes
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 
 AWAY_S = 20.0
-STILL_S = 6.0
+STILL_S = 4.0
 
 
 async def test_backends_terminated_again_and_again(cluster: Cluster, note: Note) -> None:

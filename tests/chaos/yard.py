@@ -56,8 +56,10 @@ class Yard:
             yield cluster
 
     async def discard(self) -> None:
-        """Stop the shared cluster, whatever state it is in."""
+        """Stop the shared cluster, whatever state it is in, with its servers in order."""
         self._shared = None
+        for proxy in (self.servers.redis_proxy, self.servers.postgres_proxy):
+            proxy.heal()
         await self._stack.aclose()
 
     async def close(self) -> list[str]:

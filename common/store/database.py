@@ -19,7 +19,7 @@ from common.store.migrate import migrate
 
 CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
-COMMAND_TIMEOUT_S = 15.0
+COMMAND_TIMEOUT_S = 10.0  # also how long a way that fell silent goes unnoticed
 CLOSE_TIMEOUT_S = 5.0
 POOL_SIZE = 8
 _JSONB_VERSION = b"\x01"

@@ -93,9 +93,11 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Put what a history shows of a fault into the table at the end of the run."""
+    """Put what a history shows of a fault into the table at the end of the run, and return it."""
 
-    def note(fault: str, sees: str, history: History) -> None:
-        request.config.stash[NOTES].append(measure(fault, sees, history))
+    def note(fault: str, sees: str, history: History) -> Measured:
+        measured = measure(fault, sees, history)
+        request.config.stash[NOTES].append(measured)
+        return measured
 
     return note

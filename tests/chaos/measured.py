@@ -22,7 +22,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     begin_gap_s: float
 
 
-Note = Callable[[str, str, History], None]
+Note = Callable[[str, str, History], Measured]
 
 
 def measure(fault: str, sees: str, history: History) -> Measured:

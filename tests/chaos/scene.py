@@ -11,7 +11,7 @@ from tests.chaos.load import Load, Shape, loaded
 from tests.chaos.run import gather
 
 # What two workers of three slots just manage: at each moment some calls run, some wait, some are delayed.
-SHAPE = Shape(calls=200, per_s=55, cold_share=0.02, delayed_share=0.1, usual_ms=80)
+SHAPE = Shape(calls=160, per_s=55, cold_share=0.02, delayed_share=0.1, usual_ms=80)
 AFTER_S = 1.0  # what a fault may still cause after it is over
 
 

@@ -13,13 +13,13 @@ from tests.chaos.report import markdown
 from tests.chaos.run import KillPlan, kill_loop
 from tests.chaos.yard import HASTY, Yard
 
-SHORT_S = 15.0
+SHORT_S = 12.0
 STARTS_AGAIN_S = 10.0  # for a machine that others use, too; reliability.md says what was measured
 
 # Short leases, so that a worker whose supervisor died with it is missed soon.
 SHORT = KillPlan(
     cluster=Plan(settings=HASTY),
-    shape=Shape(calls=300, per_s=20, cold_share=0.05, sync_share=0.05),
+    shape=Shape(calls=240, per_s=20, cold_share=0.05, sync_share=0.05),
     seconds=SHORT_S,
     singles=3,
 )

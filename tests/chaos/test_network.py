@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from common.store.database import COMMAND_TIMEOUT_S
 from tests.chaos.cluster import Cluster
 from tests.chaos.measured import Note
 from tests.chaos.scene import fault, under_load
@@ -13,6 +14,7 @@ pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="session"
 
 SLOW_S = 0.04  # one way
 ON_S = 3.0
+GIVEN_UP_S = COMMAND_TIMEOUT_S + 5
 SERVERS = {"Redis": "redis_proxy", "Postgres": "postgres_proxy"}
 
 
@@ -25,11 +27,12 @@ async def test_a_slow_way_to_both(cluster: Cluster, yard: Yard, note: Note) -> N
         await asyncio.sleep(ON_S)
         for proxy in proxies:
             proxy.delay_s = 0
-    note(
+    cost = note(
         f"Network: {SLOW_S * 1000:.0f} ms more each way, to Redis and to Postgres",
         "everything takes longer",
         history,
     )
+    assert cost.refused == 0
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -52,4 +55,8 @@ async def test_half_open_connections(cluster: Cluster, yard: Yard, note: Note, s
     history, proxy = cluster.witness.history, getattr(yard.servers, SERVERS[server])
     async with under_load(cluster), fault(history, "half-open"):
         assert proxy.go_deaf() > 4
-    note(f"Network: all connections to {server} half-open", "a pause, until they are given up", history)
+    cost = note(
+        f"Network: all connections to {server} half-open", "a pause, until they are given up", history
+    )
+    assert cost.accept_gap_s < GIVEN_UP_S
+    assert cost.begin_gap_s < GIVEN_UP_S

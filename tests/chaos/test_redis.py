@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,13 +11,16 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from tests.chaos.client import Client
 from tests.chaos.cluster import Cluster
+from tests.chaos.history import Began, Refused
 from tests.chaos.measured import Note
 from tests.chaos.scene import fault, under_load
 from tests.chaos.yard import Yard
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="session")]
 
+BACKLOG = 60
 STILL_S = 4.0  # longer than an operation may take, and than a lease lasts
 
 
@@ -85,14 +89,19 @@ async def test_scripts_forgotten_again_and_again(cluster: Cluster, admin: Redis,
 
 
 async def test_no_memory_left(cluster: Cluster, admin: Redis, note: Note) -> None:
-    async with under_load(cluster), fault(cluster.witness.history, "no memory"):
+    """New calls are refused, and those that wait are run: a full Redis drains."""
+    history = cluster.witness.history
+    client = Client(9, cluster.http, cluster.urls, history)
+    async with under_load(cluster), fault(history, "no memory"):
+        for _ in range(BACKLOG):
+            await client.submit("hot", "150")
+        full_at = time.time()
         await admin.config_set("maxmemory", "1mb")
         try:
             await asyncio.sleep(3)
         finally:
             await admin.config_set("maxmemory", "0")
-    note(
-        "Redis: no memory left for three seconds",
-        "503 and Retry-After; what is queued runs",
-        cluster.witness.history,
-    )
+        room_at = time.time()
+    note("Redis: no memory left for three seconds", "503 and Retry-After; what waits is run", history)
+    assert sum(full_at < one.at < room_at for one in history.of(Refused)) > 10
+    assert sum(full_at + 0.5 < one.at < room_at for one in history.of(Began)) > BACKLOG / 2

@@ -135,6 +135,13 @@ setup_load_tools() {
     apt_install wrk gcc libc6-dev
 }
 
+# setup_faketime: gives one process a clock of its own, for the tests in which a clock jumps.
+setup_faketime() {
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' > /dev/null && return
+    step "faketime, for the tests in which a clock jumps"
+    apt_install faketime
+}
+
 busybox_is_static() { [[ -x /bin/busybox && $(ldd /bin/busybox 2>&1) =~ not\ a\ dynamic|statically\ linked ]]; }
 
 # setup_redis required|optional: the machine's own Redis, 7 or later. Installed but never started: Millrace starts it.

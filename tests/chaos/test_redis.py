@@ -20,7 +20,7 @@ from tests.chaos.yard import Yard
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="session")]
 
-BACKLOG = 60
+BACKLOG, KILLS = 60, 100
 ACCEPT_S = 2.0  # calls are stored without Redis: who submits one hardly waits for it
 STILL_S = 4.0  # longer than an operation may take, and than a lease lasts
 
@@ -76,11 +76,11 @@ async def test_standing_still_for_longer_than_a_lease(
 
 async def test_connections_killed_again_and_again(cluster: Cluster, admin: Redis, note: Note) -> None:
     async with under_load(cluster), fault(cluster.witness.history, "client kill"):
-        for _ in range(10):
+        for _ in range(KILLS):
             for kind in ("normal", "pubsub"):
                 await admin.client_kill_filter(_type=kind, skipme=True)
-            await asyncio.sleep(0.2)
-    note("Redis: CLIENT KILL of all, ten times in two seconds", "nothing", cluster.witness.history)
+            await asyncio.sleep(2 / KILLS)
+    note(f"Redis: CLIENT KILL of all, {KILLS} times in two seconds", "nothing", cluster.witness.history)
 
 
 async def test_scripts_forgotten_again_and_again(cluster: Cluster, admin: Redis, note: Note) -> None:

@@ -74,5 +74,6 @@ async def _in_engine(cluster: Cluster) -> list[str]:
 
 
 async def _in_files(cluster: Cluster) -> list[str]:
-    found = [*cluster.temporary.rglob("*"), *cluster.spool.rglob("*")]
-    return [f"file {path} is left" for path in sorted(found)]
+    places = (cluster.temporary, cluster.spool)
+    found = sorted(path for place in places for path in place.rglob("*") if not path.is_dir())
+    return [f"file {path} is left" for path in found]

@@ -91,6 +91,7 @@ async def reconciled(cluster: Cluster) -> int:
 
 
 async def metric(cluster: Cluster, url: str, name: str) -> int:
+    """A counter's value, with whatever labels."""
     async with cluster.http.get(f"{url}/metrics") as reply:
-        (line,) = [line for line in (await reply.text()).splitlines() if line.startswith(f"{name} ")]
-    return int(float(line.split()[1]))
+        lines = [line for line in (await reply.text()).splitlines() if line.startswith(name)]
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines)

@@ -94,6 +94,12 @@ class Unit:
             process.kill()
             return await process.wait()
 
+    async def restart(self) -> int | None:
+        """End it in order and start it again; its exit code."""
+        exit_code = await self.stop()
+        await self.start()
+        return exit_code
+
     def tail(self) -> str:
         """The last that it said."""
         if not self.log.exists():

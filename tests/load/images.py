@@ -32,9 +32,7 @@ async def compiled(engine: Engine, repository: str, source: Path) -> str:
     reference = f"{repository}:{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     if await engine.image_id(reference) is None:
         program = await _compile(source)
-        await engine.import_image(
-            reference, _archive(source.stem, program), f'ENTRYPOINT ["/{source.stem}"]'
-        )
+        await engine.import_image(reference, _archive(source.stem, program), f'ENTRYPOINT ["/{source.stem}"]')
     return reference
 
 

@@ -4,6 +4,7 @@ A call is delivered again when it is claimed once more. That is explained by the
 fault that was on meanwhile, or by its worker, which gave it back; everything else is a finding.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -185,7 +186,7 @@ def unexplained_redeliveries(history: History) -> list[Finding]:
 
 def redeliveries(history: History) -> list[Redelivery]:
     """Every claim of a call after its first."""
-    deaths = {kill.incarnation: kill.at for kill in history.of(Killed) if kill.incarnation}
+    deaths, orphanings = _kills(history, "child", "orphan"), _kills(history, "supervisor")
     faults = history.of(Fault)
     given_back = {
         change.token
@@ -194,12 +195,14 @@ def redeliveries(history: History) -> list[Redelivery]:
     }
 
     def cause(before: Changed, after: Changed) -> str:
-        died_at = deaths.get(before.incarnation)
-        if died_at is not None and died_at < after.at:
+        was_given_back = before.token in given_back
+        if deaths.get(before.incarnation, math.inf) < after.at:
             return KILL
+        if was_given_back and orphanings.get(before.incarnation, math.inf) < after.at:
+            return KILL  # a child that lost its supervisor takes nothing more, and gives back what it has just taken
         if any(fault.at <= after.at and fault.until >= before.at for fault in faults):
             return FAULT
-        return GIVEN_BACK if before.token in given_back else ""
+        return GIVEN_BACK if was_given_back else ""
 
     return [
         Redelivery(
@@ -216,7 +219,7 @@ def redeliveries(history: History) -> list[Redelivery]:
 
 def restarts_s(history: History) -> list[float]:
     """How long after the kill of a child each call that it had begun began again, in seconds, shortest first."""
-    kills = {kill.incarnation: kill.at for kill in history.of(Killed) if kill.victim == "child"}
+    kills = _kills(history, "child")
     return sorted(
         after.at - kills[before.incarnation]
         for begun in history.by_call(Began).values()
@@ -248,6 +251,11 @@ def inversions(rows: Iterable[Row]) -> list[Finding]:
 def quantile(values: Sequence[float], share: float) -> float | None:
     """The value that this share of the sorted *values* does not exceed; None of none."""
     return values[min(len(values) - 1, int(share * len(values)))] if values else None
+
+
+def _kills(history: History, *victims: str) -> dict[str, float]:
+    """When an incarnation's process of that kind was killed."""
+    return {kill.incarnation: kill.at for kill in history.of(Killed) if kill.victim in victims}
 
 
 def _claims(history: History) -> dict[str, list[Changed]]:

@@ -81,7 +81,10 @@ class Changed(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Killed(Struct, frozen=True, kw_only=True, tag=True):
-    """kill -9. ``victim``: child, orphan (a child without its supervisor), supervisor, api."""
+    """kill -9. ``victim``: child, orphan (a child without its supervisor), supervisor, api.
+
+    ``incarnation``: of the child; of a supervisor, the one that it leaves behind.
+    """
 
     at: float
     victim: str

@@ -73,8 +73,9 @@ class Killer:
         at = time.time()
         with suppress(ProcessLookupError):
             os.kill(victim.pid, signal.SIGKILL)
+            incarnation = orphan.incarnation if orphan is not None else victim.incarnation
             self._history.add(
-                Killed(at=at, victim=victim.kind, unit=victim.unit, incarnation=victim.incarnation)
+                Killed(at=at, victim=victim.kind, unit=victim.unit, incarnation=incarnation)
             )
         if orphan is not None:
             self._orphans[victim.unit] = orphan

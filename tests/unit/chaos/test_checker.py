@@ -124,6 +124,15 @@ def test_a_redelivery_is_explained_by_what_came_between(reason: Event, cause: st
     assert (one.call_id, one.attempt, one.cause) == ("a", 2, cause)
 
 
+def test_a_child_that_lost_its_supervisor_gives_back_what_it_has_just_taken() -> None:
+    given_back = replace(CLAIMED, at=2.4, old_status="running", status="queued")
+    orphaned = replace(KILLED, victim="supervisor")
+    (one,) = redeliveries(History([*AGAIN, given_back, orphaned], [ROW_AGAIN]))
+    assert one.cause == KILL
+    (one,) = redeliveries(History([*AGAIN, orphaned], [ROW_AGAIN]))
+    assert one.cause == ""
+
+
 def test_a_sync_call_may_begin_once_at_most() -> None:
     answered = Answered(at=3, call_id="s", status=502)
     begun = replace(BEGAN, call_id="s", path="/sync")

@@ -74,9 +74,7 @@ class Killer:
         with suppress(ProcessLookupError):
             os.kill(victim.pid, signal.SIGKILL)
             incarnation = orphan.incarnation if orphan is not None else victim.incarnation
-            self._history.add(
-                Killed(at=at, victim=victim.kind, unit=victim.unit, incarnation=incarnation)
-            )
+            self._history.add(Killed(at=at, victim=victim.kind, unit=victim.unit, incarnation=incarnation))
         if orphan is not None:
             self._orphans[victim.unit] = orphan
 

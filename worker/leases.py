@@ -1,8 +1,9 @@
 """LeaseKeeper: keeps this worker's reservations alive, and ends the runs whose right to run is gone.
 
 One task extends all leases, three times in each lease, and at once when a cancel is announced. What it hears: held; a
-cancel was asked for; lost; or unknown, when the queue lost its data, and then the store knows whose call it is. A queue
-or a store that is away ends no run: whoever has the call by then is found out when the outcome is recorded.
+cancel was asked for; lost; or unknown, when the queue lost its data, and then the store knows whose call it is. Another
+task asks it: the leases of all others must not run out while it is slow to answer. A queue or a store that is away ends
+no run: whoever has the call by then is found out when the outcome is recorded.
 
 A cancel stands in the store before the queue hears of it, if it ever does. So another task asks the store, too.
 """
@@ -36,11 +37,14 @@ class LeaseKeeper:
         self._metrics = metrics
         self._interval_s = lease_s / EXTENSIONS_PER_LEASE
         self._announced = asyncio.Event()
+        self._unknown: list[Run] = []  # to the queue, at the last extension
+        self._doubted = asyncio.Event()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._look_forever())
+            group.create_task(self._ask_forever())
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
@@ -77,11 +81,11 @@ class LeaseKeeper:
                 run.stop(Verdict.CANCELLED)
 
     async def extend(self) -> None:
-        """Extend every lease once, and pass a verdict on the runs whose lease is not what it was."""
+        """Extend every lease once, and pass a verdict on the runs whose lease is known not to be what it was."""
         runs = self._runs.all()
         if not runs:
             return
-        unknown = []
+        self._unknown = []
         for run, extension in zip(
             runs, await self._queue.extend([run.reservation for run in runs]), strict=True
         ):
@@ -90,9 +94,19 @@ class LeaseKeeper:
             elif extension is Extension.LOST:
                 self._lose(run)
             elif extension is Extension.UNKNOWN and not run.is_sync:  # nobody else can have a sync call
-                unknown.append(run)
-        if unknown:
-            await self._ask_store(unknown)
+                self._unknown.append(run)
+        if self._unknown:
+            self._doubted.set()
+
+    async def _ask_forever(self) -> None:
+        """What the store does not answer is asked again after the next extension."""
+        while True:
+            await self._doubted.wait()
+            self._doubted.clear()
+            try:
+                await self._ask_store(self._unknown)
+            except UnavailableError as error:
+                log.warning("store not asked whose calls these are", slug=error.slug, runs=len(self._unknown))
 
     async def _ask_store(self, runs: Sequence[Run]) -> None:
         held = await self._store.held([ClaimRequest(id=run.call.id, token=run.token) for run in runs])

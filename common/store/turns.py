@@ -13,7 +13,7 @@ from common.store.database import Connection, OnDatabase
 from common.store.queries import query
 from common.store.upkeep import Turn, TurnState
 
-IDLE_S = 60.0
+IDLE_S = 20.0  # longer than what comes between two words of it: a page read and pushed, both late
 
 
 class Turns(OnDatabase):

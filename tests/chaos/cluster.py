@@ -6,6 +6,7 @@ Starts them, waits for them, stops them. Who does harm to it is elsewhere, and s
 import asyncio
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -137,9 +138,12 @@ class Cluster:
         """The last lines of each log, by the name of its process."""
         return {unit.name: unit.tail() for unit in self.units}
 
-    def logs(self) -> dict[str, str]:
-        """The whole logs, by the names of the processes."""
-        return {unit.name: unit.log.read_text(errors="replace") for unit in self.units}
+    def keep(self, folder: Path) -> None:
+        """Copy all logs and the history there, for somebody to look at."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for unit in self.units:
+            shutil.copy(unit.log, folder)
+        self.witness.history.save(folder / "history.jsonl")
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[Witness]:

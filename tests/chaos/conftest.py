@@ -46,6 +46,8 @@ def pytest_runtest_makereport(
         for value in getattr(item, "funcargs", {}).values():
             if isinstance(value, Cluster):
                 report.sections += list(value.tails().items())
+                if (folder := item.config.getoption("--chaos-out")) is not None:
+                    value.keep(folder)
     return report  # type: ignore[no-any-return]
 
 

@@ -69,14 +69,13 @@ async def run(plan: KillPlan, say: Say, keep: Path | None = None) -> Report:
         async with Cluster.open(plan.cluster, addresses, directory, image) as cluster:
             say("the cluster is ready")
             try:
-                return await kill_loop(plan, cluster, say, keep)
+                return await kill_loop(plan, cluster, say)
             finally:
                 if keep is not None:
-                    for name, text in cluster.logs().items():
-                        (keep / f"{name}.log").write_text(text)
+                    cluster.keep(keep)
 
 
-async def kill_loop(plan: KillPlan, cluster: Cluster, say: Say, keep: Path | None = None) -> Report:
+async def kill_loop(plan: KillPlan, cluster: Cluster, say: Say) -> Report:
     """Load the cluster and kill its processes; it is stopped at the end."""
     loop = asyncio.get_running_loop()
     singles = await _singles(cluster, plan.singles, say)
@@ -97,8 +96,6 @@ async def kill_loop(plan: KillPlan, cluster: Cluster, say: Say, keep: Path | Non
     lasted_s = loop.time() - began_s
     say(f"{load.accepted} calls accepted and seen to end; no more kills")
     agreement = await conclude(cluster, history)
-    if keep is not None:
-        history.save(keep / "history.jsonl")
     return Report(
         plan=plan,
         lasted_s=lasted_s,

@@ -44,7 +44,9 @@ async def test_one_kill_a_second(
 ) -> None:
     keep: Path | None = request.config.getoption("--chaos-out")
     async with yard.cluster(plan.cluster) as cluster:
-        report = await kill_loop(plan, cluster, say=print, keep=keep)
+        report = await kill_loop(plan, cluster, say=print)
+        if keep is not None:
+            cluster.keep(keep)
     tell(markdown(report))
     assert report.is_clean, markdown(report)
     assert sum(report.figures.killed.values()) >= SHORT_S / 2

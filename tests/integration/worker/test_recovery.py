@@ -144,6 +144,23 @@ async def test_a_queue_that_lost_its_data_ends_no_run(bench: Bench) -> None:
     assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
 
 
+async def test_a_store_that_is_slow_to_say_whose_a_call_is_costs_no_other_its_lease(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(_store: PostgresStore, _requests: object) -> set[UUID]:
+        await asyncio.sleep(60)
+        return set()
+
+    monkeypatch.setattr(PostgresStore, "held", slow)
+    forgotten = await bench.submit("sleep 60")
+    async with bench.worker(lease_s=0.9, worker_slots=3, drain_s=0.1):
+        await bench.running(forgotten)
+        await forget_queue(bench)
+        other = await bench.submit("sleep 2.5; echo done")
+        call = await bench.finished(other)
+    assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
+
+
 async def test_an_unknown_lease_of_a_call_that_is_anothers_ends_the_run(bench: Bench) -> None:
     call_id = await bench.submit("sleep 60")
     async with bench.worker(lease_s=0.9, drain_s=0.1) as worker:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import aiohttp
 
+from deploy.local.child import LAUNCHER
+
 RESTART_S = 0.1
 STOP_S = 60.0
 TAIL_BYTES = 6000
@@ -51,6 +53,8 @@ class Unit:
     async def _spawn(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", LAUNCHER),  # it ends in order when the tests are killed
+                *(str(number) for number in (os.getpid(), int(signal.SIGTERM), os.getuid(), os.getgid())),
                 *(sys.executable, "-m", self._module),
                 env=self._environ,
                 stdout=log,

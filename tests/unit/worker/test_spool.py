@@ -9,6 +9,7 @@ import pytest
 from common.models import CallStatus, Outcome, new_id
 from common.settings import Settings
 from common.store.base import Settlement
+from tests.conftest import skip_or_fail
 from worker.spool import Spool, has_outcomes
 
 HERE = new_id()
@@ -101,7 +102,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     directory.mkdir()
     mount = ("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(directory))
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small disk")
+        skip_or_fail("only root can mount a small disk")
     yield directory
     subprocess.run(("umount", str(directory)), check=True)
 

@@ -50,13 +50,26 @@ _AWAY = (
 
 @contextmanager
 def away_is_unavailable() -> Iterator[None]:
-    """Raise StoreUnavailableError, with the cause, for whatever says that Postgres can't serve now."""
+    """Raise StoreUnavailableError, with the cause, for whatever says that Postgres can't serve now.
+
+    A use that is cancelled while its connection is cut ends in a transaction that can't be rolled back: that error
+    would take the place of the CancelledError, and whoever was cancelled would go on.
+    """
+    cancels = _cancels()
     try:
         yield
     except _MISUSED:
         raise
     except _AWAY as error:
+        if _cancels() > cancels:
+            raise asyncio.CancelledError from error
         raise StoreUnavailableError from error
+
+
+def _cancels() -> int:
+    """How often this task was asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 class Database:

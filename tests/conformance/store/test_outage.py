@@ -8,6 +8,7 @@ import pytest
 from common.errors import SettingsError, StoreUnavailableError
 from common.models import new_id
 from common.settings import Settings
+from common.store.database import Database
 from common.store.postgres import PostgresStore
 from deploy.local import LocalPostgres
 from tests.chaos.proxy import Proxy
@@ -116,6 +117,26 @@ async def test_a_cancelled_use_gives_its_connection_back(store: PostgresStore) -
     assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
     found = await asyncio.gather(*(store.get_call("app", call.id) for _ in range(16)))
     assert {each.attempt for each in found} == {0}
+
+
+async def test_a_use_that_is_cancelled_while_its_connection_is_cut_ends(database_url: str) -> None:
+    """Its transaction can't be rolled back: that error must not take the place of the cancel."""
+    database, begun = await Database.open(database_url), asyncio.Event()
+
+    async def use() -> None:
+        async with database.transaction() as connection:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                connection.terminate()
+
+    using = asyncio.create_task(use())
+    await begun.wait()
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    await database.aclose()
 
 
 async def test_a_closed_store_is_unavailable(database_url: str) -> None:

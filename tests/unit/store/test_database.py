@@ -28,7 +28,7 @@ from common.store.database import away_is_unavailable
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_trouble_of_postgres_is_unavailability_with_its_cause(trouble: Exception) -> None:
+async def test_trouble_of_postgres_is_unavailability_with_its_cause(trouble: Exception) -> None:
     with pytest.raises(StoreUnavailableError) as caught, away_is_unavailable():
         raise trouble
     assert caught.value.__cause__ is trouble
@@ -45,7 +45,7 @@ def test_trouble_of_postgres_is_unavailability_with_its_cause(trouble: Exception
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_mistakes_stay_what_they_are(mistake: Exception) -> None:
+async def test_mistakes_stay_what_they_are(mistake: Exception) -> None:
     with pytest.raises(type(mistake)) as caught, away_is_unavailable():
         raise mistake
     assert caught.value is mistake

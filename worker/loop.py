@@ -18,7 +18,7 @@ from worker.containers.driver import ContainerDriver
 from worker.executor import Executor
 from worker.intake import Intake, Taken
 from worker.resources import ResourceBudget
-from worker.runs import Run, Runs, Verdict
+from worker.runs import Run, Runs
 
 WAIT_MAX_S = 5.0
 WAIT_MIN_S = 0.01
@@ -62,7 +62,7 @@ class ReserveLoop:
         return self._budget.capacity() is None or time.monotonic() - self._reserved_at < READY_WITHIN_S
 
     def stop(self) -> None:
-        """Reserve no more. What is reserved at this moment is given back."""
+        """Reserve no more. What is being reserved at this moment runs like what runs already."""
         self._is_stopping = True
         self._wake.set()
 
@@ -104,8 +104,6 @@ class ReserveLoop:
         run.grant = self._budget.grant(run.lane, run.call.memory)
         self._runs.add(run)
         self._metrics.running.set(len(self._runs))
-        if self._is_stopping:
-            run.stop(Verdict.DRAINED)
         group.create_task(self._carry(run), name=f"call {run.call.id}")
 
     async def _carry(self, run: Run) -> None:

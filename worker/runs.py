@@ -112,6 +112,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._by_token: dict[int, Run] = {}
+        self._verdict: Verdict | None = None  # on whatever comes
 
     def __len__(self) -> int:
         return len(self._by_token)
@@ -122,6 +123,8 @@ class Runs:
             if older.call.id == run.call.id:
                 older.stop(Verdict.LOST)
         self._by_token[run.token] = run
+        if self._verdict is not None:
+            run.stop(self._verdict)
 
     def discard(self, run: Run) -> None:
         self._by_token.pop(run.token, None)
@@ -130,5 +133,7 @@ class Runs:
         return list(self._by_token.values())
 
     def stop_all(self, verdict: Verdict) -> None:
+        """End all runs, and those that are still to come."""
+        self._verdict = verdict
         for run in self.all():
             run.stop(verdict)

@@ -4,12 +4,14 @@ import asyncio
 import os
 import re
 import signal
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from common.errors import StoreUnavailableError
 from common.models import CallStatus
+from common.store.base import Claimed
 from common.store.postgres import PostgresStore
 from tests.integration.worker.bench import Bench, child_of, is_running
 from tests.polling import eventually
@@ -88,6 +90,23 @@ async def test_an_overdue_drain_gives_calls_back_with_their_attempt(bench: Bench
     assert (await bench.queue.depth()).ready == (2, 0, 0)
     assert await bench.containers() == []
     assert await bench.store.live_incarnations() == set()
+
+
+async def test_a_call_that_is_being_claimed_when_the_drain_begins_runs_to_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like one that was claimed a moment before: to give it back would cost its caller time for nothing."""
+    claim = PostgresStore.claim
+    async with bench.worker() as worker:
+
+        async def claim_at_the_stop(store: PostgresStore, *arguments: Any) -> list[Claimed]:
+            worker.loop.stop()
+            return await claim(store, *arguments)
+
+        monkeypatch.setattr(PostgresStore, "claim", claim_at_the_stop)
+        call_id = await bench.submit("echo $FN_ATTEMPT")
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt) == (CallStatus.SUCCESS, 1)
 
 
 async def test_a_second_signal_does_not_wait_but_leaves_nothing(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from common.models import Call, new_id
 from common.queue.base import Reservation
-from worker.runs import Run, StoppedError, Verdict
+from worker.runs import Run, Runs, StoppedError, Verdict
 
 
 def a_run() -> Run:
@@ -20,6 +20,14 @@ async def test_the_first_verdict_counts() -> None:
     run.stop(Verdict.LOST)
     run.stop(Verdict.DRAINED)
     assert run.verdict is Verdict.LOST
+
+
+async def test_a_verdict_on_all_is_one_on_those_that_come_later_too() -> None:
+    runs, early, late = Runs(), a_run(), a_run()
+    runs.add(early)
+    runs.stop_all(Verdict.DRAINED)
+    runs.add(late)
+    assert (early.verdict, late.verdict) == (Verdict.DRAINED, Verdict.DRAINED)
 
 
 async def test_work_that_ends_first_gives_its_result_or_error() -> None:

@@ -15,7 +15,7 @@ import pytest
 from common.models.call import CallStatus
 from deploy.cli.answers import ClientError
 from deploy.cli.client import Client
-from tests.e2e.system import free_port, no_containers
+from tests.e2e.system import containers, free_port
 from tests.millrace_command import MILLRACE
 from tests.polling import eventually
 
@@ -76,6 +76,7 @@ async def machine(servers_directory: Path) -> AsyncIterator[Machine]:
 
 
 async def test_the_demo_shows_each_call_in_the_order_of_its_priority(machine: Machine) -> None:
+    others = set(await containers("millrace"))
     process = await machine.up("--demo", "--once")
     async with asyncio.timeout(120):
         output = (await process.communicate())[0].decode()
@@ -89,7 +90,11 @@ async def test_the_demo_shows_each_call_in_the_order_of_its_priority(machine: Ma
         ("cold", "1"),
         ("hot", "2"),
     ]
-    await no_containers("millrace")
+
+    async def are_gone() -> bool:
+        return set(await containers("millrace")) <= others
+
+    await eventually(are_gone, timeout_s=15)
 
 
 async def test_calls_that_wait_when_it_is_stopped_run_after_the_next_start(machine: Machine) -> None:

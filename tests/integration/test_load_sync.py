@@ -1,6 +1,7 @@
 """The benchmarks of sync calls run and their figures make sense; how fast anything is, is not for a test to say."""
 
 import shutil
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -10,7 +11,7 @@ from tests.e2e.system import free_port
 from tests.load.cold import bench as cold
 from tests.load.cold.plan import Plan as ColdPlan
 from tests.load.cold.report import markdown as cold_markdown
-from tests.load.engine import LABEL, Engine
+from tests.load.engine import Engine
 from tests.load.spread import Spread
 from tests.load.sync import bench
 from tests.load.sync.contestant import SyncLoadError
@@ -39,9 +40,18 @@ def busybox() -> None:
         skip_or_fail("busybox-static is not installed: ./deploy/test installs it as root")
 
 
+@pytest.fixture
+async def nothing_left(docker: str) -> AsyncIterator[None]:
+    """No container may be there afterwards that was not before."""
+    async with Engine.open() as engine:
+        before = set(await engine.listing())
+        yield
+        assert set(await engine.listing()) <= before
+
+
 @pytest.mark.timeout(180)  # servers and processes start, one after the other
 async def test_hot_calls_are_measured_beside_a_bare_client_and_the_api_alone(
-    docker: str, wrk: None, gcc: None
+    nothing_left: None, wrk: None, gcc: None
 ) -> None:
     said: list[str] = []
     report = await bench.run(Plan(measure_s=1, rounds=1), said.append)
@@ -55,12 +65,10 @@ async def test_hot_calls_are_measured_beside_a_bare_client_and_the_api_alone(
     assert sync.figures.cpu_us["worker"] > 0
     assert all(target.is_reached is not None for target in report.targets)
     assert "| Millrace, hot sync calls | 4 |" in markdown(report)
-    async with Engine.open() as engine:
-        assert await engine.listing(LABEL) == []
 
 
 @pytest.mark.timeout(180)
-async def test_cold_calls_are_measured_beside_a_bare_client(docker: str, busybox: None) -> None:
+async def test_cold_calls_are_measured_beside_a_bare_client(nothing_left: None, busybox: None) -> None:
     said: list[str] = []
     report = await cold.run(ColdPlan(calls=2, at_once=(1, 2), networks=("none",)), said.append)
     assert said
@@ -74,8 +82,6 @@ async def test_cold_calls_are_measured_beside_a_bare_client(docker: str, busybox
     (target,) = report.targets
     assert target.is_reached is not None
     assert "| none, 2 at a time |" in cold_markdown(report)
-    async with Engine.open() as engine:
-        assert await engine.listing(LABEL) == []
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, "not the body"), (502, "bad gateway")])

@@ -7,6 +7,7 @@ retries nothing, pulls nothing, and every trouble is an EngineError.
 import asyncio
 import io
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self, cast
@@ -14,7 +15,7 @@ from typing import Any, Self, cast
 import aiohttp
 
 SOCKET = "/var/run/docker.sock"
-LABEL = "millrace-load"  # of every container that a benchmark makes by itself
+LABEL = "millrace-load"
 ANSWER_S = 60.0
 HEADER_BYTES = 8
 STDOUT = 1
@@ -80,11 +81,16 @@ class Attachment(asyncio.Protocol):
 
 
 class Engine:
-    """One engine. Every request but ``wait`` is bounded."""
+    """One engine. Every request but ``wait`` is bounded.
+
+    ``label`` is that of the containers created here, and of no others: a benchmark that was killed may have left some.
+    """
 
     def __init__(self, http: aiohttp.ClientSession, socket: str) -> None:
         self._http = http
         self._socket = socket
+        self._mark = secrets.token_hex(6)
+        self.label = f"{LABEL}={self._mark}"
 
     @classmethod
     @asynccontextmanager
@@ -112,7 +118,7 @@ class Engine:
 
     async def create(self, config: dict[str, Any]) -> str:
         """A new container's id."""
-        config = {**config, "Labels": {LABEL: ""}}
+        config = {**config, "Labels": {LABEL: self._mark}}
         return str((await self._ask("POST", "/containers/create", json=config))["Id"])
 
     async def attach(self, container: str) -> Attachment:
@@ -143,9 +149,9 @@ class Engine:
         """Of its first process, on this machine."""
         return int((await self._ask("GET", f"/containers/{container}/json"))["State"]["Pid"])
 
-    async def listing(self, label: str = "", *, image: str = "", is_running: bool = False) -> list[str]:
-        """The ids of all containers; of those with *label*, and of *image*, if these are named."""
-        filters = ({"label": [label]} if label else {}) | ({"ancestor": [image]} if image else {})
+    async def listing(self, label: str = "", *, is_running: bool = False) -> list[str]:
+        """The ids of all containers, or of those with *label*."""
+        filters = {"label": [label]} if label else {}
         query = {"all": "0" if is_running else "1", "filters": json.dumps(filters)}
         return [str(each["Id"]) for each in await self._ask("GET", "/containers/json", params=query)]
 

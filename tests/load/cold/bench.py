@@ -17,7 +17,7 @@ from tests.load.cold.bare import bare_call
 from tests.load.cold.figures import BareCall, ColdLine, line
 from tests.load.cold.plan import Network, Plan
 from tests.load.cold.targets import judge
-from tests.load.engine import LABEL, Engine
+from tests.load.engine import Engine
 from tests.load.images import shell
 from tests.load.machine import Machine, describe
 from tests.load.stand import MEMORY_MB, Stand, bare_config
@@ -133,4 +133,4 @@ class Pair:
         return monotonic_ns() - began_ns
 
     async def _is_quiet(self) -> bool:
-        return not any([await self._engine.listing(label) for label in (self._label, LABEL)])
+        return not any([await self._engine.listing(label) for label in (self._label, self._engine.label)])

@@ -17,7 +17,7 @@ from tests.load.sync.figures import Sample
 from tests.load.sync.plan import CONNECTIONS
 from tests.load.sync.wrk import post
 from tests.polling import eventually
-from worker.containers.driver import LABEL_INCARNATION
+from worker.containers.driver import LABEL_PATH
 
 WARM_S = 60.0
 IDLE_TIMEOUT_S = 600  # no container ends while others are measured
@@ -30,11 +30,10 @@ class Sync:
     title = "Millrace, hot sync calls"
     connections = CONNECTIONS
 
-    def __init__(self, stand: Stand, system: LoadedSystem, engine: Engine, image: str, path: str) -> None:
+    def __init__(self, stand: Stand, system: LoadedSystem, engine: Engine, path: str) -> None:
         self._stand = stand
         self._system = system
         self._engine = engine
-        self._image = image
         self._path = path
 
     @classmethod
@@ -42,7 +41,7 @@ class Sync:
     async def open(cls, stand: Stand, engine: Engine, image: str, network: str) -> AsyncIterator["Sync"]:
         """A system whose worker has a slot for each connection."""
         async with stand.system(worker_slots=CONNECTIONS, network=network) as system:
-            yield cls(stand, system, engine, image, await _route(system, image))
+            yield cls(stand, system, engine, await _route(system, image))
 
     async def ready(self) -> None:
         await eventually(self._is_warm, WARM_S)
@@ -64,7 +63,7 @@ class Sync:
         return len(await self._containers()) == self.connections
 
     async def _containers(self) -> list[str]:
-        return await self._engine.listing(LABEL_INCARNATION, image=self._image, is_running=True)
+        return await self._engine.listing(f"{LABEL_PATH}=/{self._path.rpartition('/')[2]}", is_running=True)
 
     async def processes(self, snapshot: Snapshot) -> dict[str, Iterable[int]]:
         hot = await self._containers()

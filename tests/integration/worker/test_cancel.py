@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,12 +15,15 @@ from tests.integration.worker.bench import Bench
 from tests.integration.worker.test_recovery import forget_queue
 from tests.polling import eventually
 from worker import leases
+from worker.containers.hot import Slot
+from worker.containers.pool import ContainerPool
 from worker.runs import Verdict
 
 pytestmark = pytest.mark.timeout(90)
 
 # Says something once it has its input, which a hot function gets with a call.
 TALKS = "head -c 1 > /dev/null; echo before the end >&2; sleep 60"
+ANSWERS = """while read -r line; do echo '{"body":"ok"}'; done"""
 FORMATS = ("default", "http", "json")
 
 
@@ -94,6 +98,37 @@ async def test_a_queue_that_is_away_does_not_save_the_run(
             call = await bench.finished(call_id)
         assert call.status is CallStatus.CANCELLED
         assert not worker.runs.all() or worker.runs.all()[0].verdict is Verdict.CANCELLED
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CANCELLED, Verdict.DRAINED])
+async def test_a_verdict_that_comes_with_the_container_leaves_it_to_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
+    """Nothing was written to it; and a sync call that was not sent may go to another worker."""
+    acquire, stopped = ContainerPool.acquire, asyncio.Event()
+    async with bench.worker() as worker:
+        await bench.finished(await bench.submit(ANSWERS, format="json", json_framing="line"))
+        (warm,) = await bench.containers()
+
+        async def acquire_and_stop(pool: ContainerPool, *arguments: Any) -> Slot:
+            slot = await acquire(pool, *arguments)
+            for run in worker.runs.all():
+                run.stop(verdict)
+            worker.loop.stop()
+            stopped.set()
+            return slot
+
+        monkeypatch.setattr(ContainerPool, "acquire", acquire_and_stop)
+        call_id = await bench.submit(ANSWERS, format="json", json_framing="line")
+        async with asyncio.timeout(30):
+            await stopped.wait()
+        await eventually(lambda: not worker.runs.all())
+        assert [container.id for container in await bench.containers()] == [warm.id]
+    call = await bench.call(call_id)
+    is_cancelled = verdict is Verdict.CANCELLED
+    assert (call.status, call.attempt, call.started_at) == (
+        (CallStatus.CANCELLED, 1, None) if is_cancelled else (CallStatus.QUEUED, 0, None)
+    )
 
 
 async def test_a_run_is_left_alone_if_another_attempt_was_cancelled(bench: Bench) -> None:

@@ -9,16 +9,16 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from deploy.local import LocalPostgres, LocalRedis, LocalServerError, RedisChoice
+from tests.databases import DatabaseStock, execute, with_database
 
 TEMPLATE = "millrace_template"
 
@@ -41,12 +41,12 @@ def servers_directory() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_url(servers_directory: Path) -> AsyncIterator[str]:
-    """An embedded Postgres, with the migrated template that `database_url` copies."""
+    """An embedded Postgres, with the migrated template that `databases` are copies of."""
     from common.store.migrate import migrate  # only here: unit tests need neither servers nor the store
 
     async with LocalPostgres(servers_directory / "postgres") as server:
-        await _execute(server.url, f"CREATE DATABASE {TEMPLATE}")
-        connection = await asyncpg.connect(_with_database(server.url, TEMPLATE))
+        await execute(server.url, f"CREATE DATABASE {TEMPLATE}")
+        connection = await asyncpg.connect(with_database(server.url, TEMPLATE))
         try:
             await migrate(connection)
         finally:
@@ -54,10 +54,17 @@ async def postgres_url(servers_directory: Path) -> AsyncIterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_url: str) -> Iterator[DatabaseStock]:
+    """Migrated, empty databases for whoever needs one."""
+    with closing(DatabaseStock(postgres_url, TEMPLATE)) as stock:
+        yield stock
+
+
 @pytest.fixture
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
+def database_url(databases: DatabaseStock) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
-    async with _database(postgres_url, TEMPLATE) as url:
+    with databases.one() as url:
         yield url
 
 
@@ -75,8 +82,10 @@ async def own_postgres(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
 @pytest.fixture
 async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
     """A database of the test's own without any table."""
-    async with _database(postgres_url, "template1") as url:
-        yield url
+    name = f"empty_{secrets.token_hex(6)}"
+    await execute(postgres_url, f"CREATE DATABASE {name}")
+    yield with_database(postgres_url, name)
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -122,23 +131,3 @@ async def _redis(directory: Path, choice: RedisChoice) -> AsyncIterator[str]:
         yield server.url
     finally:
         await server.stop()
-
-
-@asynccontextmanager
-async def _database(server_url: str, template: str) -> AsyncIterator[str]:
-    name = f"test_{secrets.token_hex(6)}"
-    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _with_database(server_url, name)
-    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _with_database(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -160,8 +160,9 @@ async def test_200_who_wait_for_one_call_are_woken_at_once_by_one_read(
 
 
 async def test_without_redis_the_end_is_found_by_reading_again(
-    settings: Settings, own_redis: LocalRedis
+    settings: Settings, own_redis: LocalRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(following, "REREAD_S", 1.0)
     async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
         call = await a_call(api)
         claimed = await call.claim()
@@ -404,7 +405,10 @@ async def test_a_quiet_stream_is_kept_alive(call: Followed, monkeypatch: pytest.
     assert events_of(rest)[-1]["status"] == "success"
 
 
-async def test_a_delayed_call_that_falls_due_is_an_event(api: ServedApi) -> None:
+async def test_a_delayed_call_that_falls_due_is_an_event(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "REREAD_S", 1.0)
     call = await a_call(api, delay_s=1)
     async with reading(api, f"{call.path}/events") as reply:
         assert (await next_event(reply))["status"] == "delayed"

@@ -65,7 +65,10 @@ async def test_the_queues_word_ends_it_at_once(bench: Bench, wire_format: str) -
 
 
 @pytest.mark.parametrize("wire_format", FORMATS)
-async def test_the_store_alone_ends_it_if_the_queue_never_heard(bench: Bench, wire_format: str) -> None:
+async def test_the_store_alone_ends_it_if_the_queue_never_heard(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, wire_format: str
+) -> None:
+    monkeypatch.setattr(leases, "CANCEL_LOOK_S", 1.0)
     call_id = await bench.submit(TALKS, b"in", format=wire_format, timeout=60)
     async with bench.worker(lease_s=60):
         await started(bench, call_id)
@@ -73,7 +76,10 @@ async def test_the_store_alone_ends_it_if_the_queue_never_heard(bench: Bench, wi
         await ended(bench, call_id)
 
 
-async def test_a_queue_that_lost_its_data_with_the_cancel_does_not_save_the_run(bench: Bench) -> None:
+async def test_a_queue_that_lost_its_data_with_the_cancel_does_not_save_the_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "CANCEL_LOOK_S", 1.0)
     call_id = await bench.submit(TALKS, b"in", timeout=60)
     async with bench.worker(lease_s=0.9):
         await started(bench, call_id)

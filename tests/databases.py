@@ -1,4 +1,4 @@
-"""Databases for the tests, made ahead: copying a template takes a while, and a second core can do that beside a test."""
+"""Databases for the tests, made ahead: copying a template takes a while, and another core does that meanwhile."""
 
 import asyncio
 import secrets

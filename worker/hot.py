@@ -113,10 +113,8 @@ class HotRunner:
 
     async def _speak(self, run: Run, acquired: _Acquired, call_log: CallLog, *, may_repeat: bool) -> Spoken:
         """One exchange, up to its end. Raises SlotError if nothing was written and that is of use."""
-        if (
-            run.verdict is not None
-        ):  # it came as the slot did: nothing of the call needs to reach the function
-            raise StoppedError
+        if run.verdict is not None:
+            raise StoppedError  # it came as the slot did: nothing of the call needs to reach the function
         call, wire_format, slot = run.call, HOT[run.call.format], acquired.slot
         is_cold = slot.is_fresh
         started_at = datetime.now(UTC)

@@ -96,8 +96,9 @@ async def test_no_memory_left(cluster: Cluster, admin: Redis, note: Note) -> Non
     history = cluster.witness.history
     client = Client(9, cluster.http, cluster.urls, history)
     async with under_load(cluster), fault(history, "no memory"):
-        for _ in range(BACKLOG):
-            await client.submit("hot", "150")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(BACKLOG):
+                group.create_task(client.submit("hot", "150"))
         full_at = time.time()
         await admin.config_set("maxmemory", "1mb")
         try:

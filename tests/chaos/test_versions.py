@@ -5,12 +5,15 @@ import time
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from tests.chaos.cluster import APP, Cluster
-from tests.chaos.history import Began
+from tests.chaos.history import Began, History
 from tests.chaos.killer import Killer
+from tests.chaos.load import loaded
 from tests.chaos.measured import Note
-from tests.chaos.scene import under_load
+from tests.chaos.scene import SHAPE, nothing_amiss
+from tests.polling import eventually
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
 
@@ -24,20 +27,27 @@ async def test_a_later_migration_while_this_version_runs(cluster: Cluster, note:
     """Columns are added to tables and views: statements that were prepared before now return more than they did."""
     history = cluster.witness.history
     await use_everything(cluster)
-    async with under_load(cluster) as load:
+    async with loaded(cluster, history, replace(SHAPE, calls=10_000)) as load:
+        await eventually(lambda: load.accepted > SHAPE.per_s)
         await migrate_further(cluster)
-        migrated_at = time.time()
         killer = Killer(cluster, history)
-        killer.kill(killer.victims(lambda victim: victim.kind == "child" and victim.unit == "worker-0")[0])
+        (killed,) = killer.victims(lambda victim: victim.kind == "child" and victim.unit == "worker-0")
+        killer.kill(killed)
+        killed_at = time.time()
         await use_everything(cluster)
-        assert not load.stop.is_set()
-    workers = {begun.incarnation for begun in history.of(Began) if begun.at > migrated_at}
-    assert len(workers) >= 2, "the old one and the new one run calls side by side"
+        await eventually(lambda: len(at_work(history, killed_at) - {killed.incarnation}) == 2, timeout_s=30)
+        load.stop.set()
+    await nothing_amiss(cluster, history)
     note(
         "Two versions: a later migration while this one runs",
         "nothing; a change of a route may get one 503",
         history,
     )
+
+
+def at_work(history: History, since: float) -> set[str]:
+    """The incarnations that have begun calls since then."""
+    return {begun.incarnation for begun in history.of(Began) if begun.at > since}
 
 
 async def use_everything(cluster: Cluster) -> None:

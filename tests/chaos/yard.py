@@ -10,10 +10,10 @@ from tests.chaos.cluster import Cluster, Plan
 from tests.chaos.history import History
 from tests.chaos.servers import Servers
 
-# Short enough that tests need not wait long for what runs out. A heartbeat outlives a lease by far: of the two, the
-# lease runs out first.
+# Short enough that tests need not wait long for what runs out, and long enough for a machine that stands still for a
+# second. A heartbeat outlives a lease by far: of the two, the lease runs out first.
 HASTY: dict[str, object] = {
-    "lease_s": 2,
+    "lease_s": 3,
     "heartbeat_s": 1,
     "heartbeat_stale_s": 8,
     "reconcile_interval_s": 1,

@@ -5,7 +5,7 @@ Knows no table. Connections keep no state between two uses, so nothing is reset 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Self
 from uuid import UUID
 
@@ -21,6 +21,7 @@ CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
 COMMAND_TIMEOUT_S = 10.0  # also how long a way that fell silent goes unnoticed
 CLOSE_TIMEOUT_S = 5.0
+GIVE_UP_TIMEOUT_S = 1.0
 POOL_SIZE = 8
 _JSONB_VERSION = b"\x01"
 
@@ -118,7 +119,7 @@ class Database:
                 try:
                     yield connection
                 except TimeoutError:
-                    connection.terminate()  # to give it back in order would wait for the other side once more
+                    await _give_up(connection)
                     await self.pool.expire_connections()
                     raise
 
@@ -135,6 +136,15 @@ class Database:
                 await self.pool.close()
         except _AWAY:
             self.pool.terminate()
+
+
+async def _give_up(connection: Connection) -> None:
+    """Have the statement under way cancelled, and close: nobody waits for it, so it must not go on, nor happen later.
+
+    To give the connection back in order would wait for the other side once more, for much longer.
+    """
+    with suppress(*_AWAY):
+        await connection.close(timeout=GIVE_UP_TIMEOUT_S)
 
 
 class OnDatabase:

@@ -119,6 +119,25 @@ async def test_a_cancelled_use_gives_its_connection_back(store: PostgresStore) -
     assert {each.attempt for each in found} == {0}
 
 
+async def test_a_statement_that_took_too_long_does_not_go_on(database_url: str) -> None:
+    """Its caller was told that it failed: a change must not happen after all, nor a long read keep Postgres busy."""
+    database = await Database.open(database_url)
+    with pytest.raises(StoreUnavailableError):
+        async with database.connection() as connection:
+            await connection.execute("SELECT pg_sleep(60)", timeout=0.3)
+
+    async def has_ended() -> bool:
+        async with database.connection() as connection:
+            active: int = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'"
+                " AND state = 'active' AND pid <> pg_backend_pid()"
+            )
+            return active == 0
+
+    await eventually(has_ended)
+    await database.aclose()
+
+
 async def test_a_use_that_is_cancelled_while_its_connection_is_cut_ends(database_url: str) -> None:
     """Its transaction can't be rolled back: that error must not take the place of the cancel."""
     database, begun = await Database.open(database_url), asyncio.Event()

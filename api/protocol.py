@@ -1,8 +1,10 @@
-"""What is answered before a request exists: bytes that are no HTTP, and heads that are too long, in the uniform shape.
+"""What is below every request: bytes that are no HTTP, heads that are too long, and clients that take no answer.
 
-aiohttp refuses those in its protocol, below every middleware, with a text of its own. Here its refusal is translated.
+aiohttp refuses the first two in its protocol, below every middleware, with a text of its own. Here its refusal is
+translated to the uniform shape. An answer that nobody takes it would keep for ever, with its connection.
 """
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -14,11 +16,12 @@ from api.middlewares import APIError, error_response
 LINE_MAX_BYTES = 8190  # its first line
 HEADER_MAX_BYTES = 8190  # each header's name, and its value
 HEADERS_MAX = 128
+SEND_S = 120.0  # as long as a request's body may take
 _TOO_MANY = "Too many headers"  # how aiohttp's message for that begins: it has no class of its own
 
 
 class Protocol(web.RequestHandler):
-    """aiohttp's, with errors of ours."""
+    """aiohttp's, with errors of ours, and a limit to how long a client may take for an answer."""
 
     __slots__ = ()
 
@@ -38,6 +41,18 @@ class Protocol(web.RequestHandler):
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer. A client that has not taken it after SEND_S is given up: its connection breaks off."""
+        try:
+            async with asyncio.timeout(SEND_S):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            return resp, True
 
 
 class ProtocolServer(web.Server):

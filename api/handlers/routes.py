@@ -10,6 +10,7 @@ from api.answers import Done, RouteAnswer, RouteList
 from api.keys import BODIES, ROUTES, STORE
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of, route_path_of
 from api.schemas import JSON_MAX_BYTES, decode_route, json_response, route_json
+from api.tokens import TOKEN
 from common.errors import (
     RoutesAlreadyExistsError,
     RoutesInvalidPathError,
@@ -17,7 +18,7 @@ from common.errors import (
     RoutesNotFoundError,
     RoutesPathImmutableError,
 )
-from common.models import App, Route, RouteFilter, clean_path, normalize_path, validate_app_name
+from common.models import App, Route, RouteFilter, Scope, clean_path, normalize_path, validate_app_name
 
 CREATED = "Route successfully created"
 UPDATED = "Route successfully updated"
@@ -85,9 +86,13 @@ async def delete_route(request: web.Request) -> web.Response:
 
 
 async def _insert(request: web.Request, route: Route) -> Route:
+    """Create the route, and its app with it; but not for a token of that app, which may have been deleted meanwhile."""
     now = datetime.now(UTC)
     route = route.set_defaults(now)
     route.validate()
+    token = request.get(TOKEN)
+    if token is not None and token.scope is not Scope.ADMIN:
+        return await request.app[STORE].insert_route(route)
     return await request.app[STORE].put_route(route, App(name=route.app_name).set_defaults(now))
 
 

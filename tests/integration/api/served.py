@@ -82,6 +82,12 @@ class ServedApi:
     def queue(self) -> MessageQueue:
         return self.app[QUEUE]
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        assert self._runner.server is not None
+        return len(self._runner.server.connections)
+
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request; *path* goes out as it is written."""
         options.setdefault("allow_redirects", False)

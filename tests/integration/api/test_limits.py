@@ -1,13 +1,16 @@
 """Limits of how often and how long: each with an error of its own, in the uniform shape."""
 
+import asyncio
 import json
 
 import pytest
 from msgspec.structs import replace
 
+from api import protocol
 from api.protocol import HEADER_MAX_BYTES, HEADERS_MAX, LINE_MAX_BYTES
 from common.settings import Settings
 from tests.integration.api.served import ServedApi
+from tests.polling import eventually
 
 START = b"GET /version HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -86,6 +89,24 @@ async def test_a_head_within_the_limits_is_served(api: ServedApi) -> None:
     )
     for head in heads:
         assert (await api.raw(head + b"Connection: close\r\n\r\n"))[0] == 200
+
+
+async def test_a_client_that_does_not_take_its_answer_is_given_up(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep its connection and the whole answer in memory for as long as it likes."""
+    monkeypatch.setattr(protocol, "SEND_S", 0.5)
+    call_id = await api.submit(await api.create_route())
+    await api.finish(call_id, b"x" * 10 * 2**20)
+    before = api.connections
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=2**10)
+    writer.write(START.replace(b"/version", f"/v1/apps/app/calls/{call_id}/result".encode()) + b"\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert api.connections == before + 1
+        await eventually(lambda: api.connections == before)
+        assert len(await reader.read()) < 10 * 2**20
+    writer.close()
 
 
 async def test_what_is_no_http_is_told_so_in_json(api: ServedApi) -> None:

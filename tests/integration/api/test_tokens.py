@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from api.app import create_app, create_runner
-from api.keys import TOKENS
+from api.keys import BODIES, TOKENS
 from api.tokens import RETRY_S, STALE_S, TTL_S, TokenCache
 from common.errors import SettingsError, StoreUnavailableError
 from common.models import Scope, Token, hash_secret, new_id, new_secret
@@ -116,6 +116,32 @@ async def test_a_revoked_token_is_refused_at_once(api: ServedApi) -> None:
         assert (await api.get("/v1/apps", headers=bearer(created["token"]))).status == 200
         await api.ask("DELETE", f"/v1/tokens/{created['id']}")
         assert (await api.get("/v1/apps", headers=bearer(created["token"]))).status == 401
+
+
+async def test_a_token_of_an_app_that_was_deleted_meanwhile_brings_it_back_in_no_way(api: ServedApi) -> None:
+    """A request is judged when its head has come, and its body may come much later."""
+    api.secret = await api.create_token()
+    await api.create_route("a")
+    secret = await api.create_token("app", "a")
+    body = b'{"route":{"path":"/x","image":"i","type":"async","public":true}}'
+    for method, path in (("PUT", "/v1/apps/a/routes/x"), ("POST", "/v1/apps/a/routes")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body[:-1]
+        )
+        # The request is under way: it waits for the rest of its body.
+        await eventually(lambda: api.app[BODIES].held_bytes == len(body) - 1)
+        assert (await api.ask("DELETE", "/v1/apps/a")).status == 200
+        writer.write(body[-1:])
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert head.split()[1] == b"404"
+        assert (await api.get("/v1/apps/a")).status == 404
+        await api.create_route("a")
+        secret = await api.create_token("app", "a")
 
 
 async def test_what_was_being_read_during_a_change_counts_for_nobody_after_it(

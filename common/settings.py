@@ -137,13 +137,22 @@ def _parse(values: dict[str, str]) -> Settings:
 
 
 def _check_times(settings: Settings) -> None:
-    """A lease is extended three times while it lasts, and a heartbeat may come late: both need room."""
+    """A lease is extended three times while it lasts, and a heartbeat may come late: both need room.
+
+    An idempotency key must not outlive its call: it would name one that is gone.
+    """
     if settings.lease_s < LEASE_MIN_S:
         variable = PREFIX + "LEASE_S"
         raise SettingsError(f"{variable}: must be at least {LEASE_MIN_S:g}", field=variable)
     if settings.heartbeat_stale_s < 2 * settings.heartbeat_s:
         variable = PREFIX + "HEARTBEAT_STALE_S"
         raise SettingsError(f"{variable}: must be at least twice {PREFIX}HEARTBEAT_S", field=variable)
+    if settings.idempotency_keys_keep_hours > 24 * settings.calls_keep_days:
+        variable = PREFIX + "IDEMPOTENCY_KEYS_KEEP_HOURS"
+        raise SettingsError(
+            f"{variable}: must not be longer than {PREFIX}CALLS_KEEP_DAYS, of {settings.calls_keep_days:g} days",
+            field=variable,
+        )
 
 
 def require_servers(settings: Settings) -> None:

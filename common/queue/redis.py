@@ -38,7 +38,7 @@ from common.queue.keys import queue_keys
 from common.queue.scripts import Script
 from common.settings import Settings
 
-MAX_DELIVERIES = 10
+DELIVERIES_PER_ATTEMPT = 2  # a worker may be lost with a call that it has not claimed yet
 MAX_BATCH = 500  # calls in one script: Lua's unpack ends near 8000 values
 LOOK_AHEAD = 32  # calls beyond the slots that reserve looks at, past those too large for this worker
 NO_ROOM = -1  # push.lua's answer; the other one that is no count: another generation
@@ -64,6 +64,7 @@ class RedisQueue:
             for script in scripts.ALL
         }
         self._max_calls = settings.queue_max_calls
+        self._max_deliveries = DELIVERIES_PER_ATTEMPT * settings.max_attempts
         self._lease_ms = round(settings.lease_s * 1000)
         self._news = -1  # what the last reserve has seen: reserve.lua says what for
 
@@ -82,7 +83,7 @@ class RedisQueue:
         new = 0
         for part in _parts(entries):
             again = all(entry.ticket is None for entry in part)
-            arguments = codec.entry_arguments(part, MAX_DELIVERIES)
+            arguments = codec.entry_arguments(part, self._max_deliveries)
             added = await self._run(
                 scripts.PUSH,
                 self._max_calls,

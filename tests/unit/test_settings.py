@@ -25,6 +25,7 @@ def test_values_are_parsed_to_their_types() -> None:
         ("MILLRACE_LEASE_S", "nan"),
         ("MILLRACE_LEASE_S", "0.01"),
         ("MILLRACE_HEARTBEAT_STALE_S", "9"),
+        ("MILLRACE_IDEMPOTENCY_KEYS_KEEP_HOURS", "169"),
         ("MILLRACE_DATA_DIR", ""),
         ("MILLRACE_DATA_DIR", "data"),
         ("MILLRACE_NETWORK", "host"),

@@ -70,9 +70,9 @@ async def test_r2_r4_r9_r10_every_operation_is_one_command(
 
 
 async def test_r3_r12_a_poison_call_is_set_aside_and_stops_nothing_behind_it(
-    queue: RedisQueue, admin: Redis, monkeypatch: pytest.MonkeyPatch
+    open_queue: OpenQueue, admin: Redis
 ) -> None:
-    monkeypatch.setattr("common.queue.redis.MAX_DELIVERIES", 2)
+    queue = open_queue(max_attempts=1)
     poison, good = entry(1), entry(2)
     await queue.push([poison, good])
     for _ in range(2):

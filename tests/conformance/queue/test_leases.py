@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from common.errors import NotReservedError
 from common.models import new_id
 from common.queue.base import Acked, DeadCall, Extension, Reservation
-from common.queue.redis import MAX_DELIVERIES, RedisQueue
+from common.queue.redis import DELIVERIES_PER_ATTEMPT, RedisQueue
 from tests.conformance.queue.conftest import OpenQueue
 from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, slots
 from tests.polling import eventually
@@ -119,7 +119,7 @@ async def test_extend_tells_the_lost_from_the_unknown(queue: RedisQueue, incarna
 
 async def test_a_release_gives_the_delivery_back(queue: RedisQueue, incarnation: UUID) -> None:
     await queue.push([entry(1)])
-    for _ in range(MAX_DELIVERIES + 2):
+    for _ in range(12):
         reservation = await reserve_one(queue, incarnation)
         assert reservation.deliveries == 1
         await queue.release([reservation])
@@ -150,12 +150,13 @@ async def test_an_incarnation_is_released_in_one_step(queue: RedisQueue) -> None
 
 
 @pytest.mark.parametrize("how", ["expiry", "incarnation"])
+@pytest.mark.parametrize("max_attempts", [5, 12])
 async def test_a_call_delivered_too_often_is_dead_until_it_is_buried(
-    hasty_queue: RedisQueue, incarnation: UUID, how: str
+    open_queue: OpenQueue, incarnation: UUID, how: str, max_attempts: int
 ) -> None:
-    poison = entry(1)
+    hasty_queue, poison = open_queue(lease_s=0.05, max_attempts=max_attempts), entry(1)
     await hasty_queue.push([poison])
-    for _ in range(MAX_DELIVERIES):
+    for _ in range(DELIVERIES_PER_ATTEMPT * max_attempts):
         assert await hasty_queue.dead(10) == []
         await reserve_one(hasty_queue, incarnation)
         if how == "incarnation":
@@ -163,7 +164,9 @@ async def test_a_call_delivered_too_often_is_dead_until_it_is_buried(
         else:
             await restored(hasty_queue)
     assert ids(await hasty_queue.reserve(ROOMY, incarnation)) == []
-    assert await hasty_queue.dead(10) == [DeadCall(id=poison.id, deliveries=MAX_DELIVERIES)]
+    assert await hasty_queue.dead(10) == [
+        DeadCall(id=poison.id, deliveries=DELIVERIES_PER_ATTEMPT * max_attempts)
+    ]
     depth = await hasty_queue.depth()
     assert (depth.dead, depth.calls) == (1, 1)
     assert await hasty_queue.push([poison]) == 0

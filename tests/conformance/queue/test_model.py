@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 from common.errors import QueueFullError
 from common.models import QueueEntry, SyncTicket, new_id
 from common.queue.base import Capacity, DeadCall, Depth, Lane, Reservation
-from common.queue.redis import RedisQueue
+from common.queue.redis import DELIVERIES_PER_ATTEMPT, RedisQueue
 from common.settings import Settings
 from tests.conformance.queue.model import Place, QueueModel
 
 MAX_CALLS = 25
-MAX_DELIVERIES = 2  # few, so that dead calls come about
+MAX_ATTEMPTS = 1  # few, so that dead calls come about
 HOUR_S = 3600  # nothing falls due or expires by itself: a rule makes it
 WORKERS = [new_id(), new_id()]
 SCORES = {Place.READY: "ready", Place.DELAY: "delay", Place.LEASE: "lease", Place.DEAD: "dead"}
@@ -62,12 +62,16 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.run = self.runner.run
         names = Settings(
-            redis_url=url, queue_name=f"model-{new_id().hex}", queue_max_calls=MAX_CALLS, lease_s=HOUR_S
+            redis_url=url,
+            queue_name=f"model-{new_id().hex}",
+            queue_max_calls=MAX_CALLS,
+            lease_s=HOUR_S,
+            max_attempts=MAX_ATTEMPTS,
         )
         self.queue = RedisQueue.open(names)
         self.keys = self.queue._keys
         self.admin: Redis = Redis.from_url(url, protocol=2)
-        self.model = QueueModel(MAX_CALLS, MAX_DELIVERIES)
+        self.model = QueueModel(MAX_CALLS, DELIVERIES_PER_ATTEMPT * MAX_ATTEMPTS)
         self.held: list[Reservation] = []
         self.seen: list[QueueEntry] = []
         self.dead: list[DeadCall] = []
@@ -307,8 +311,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)  # a failure takes its time to become a short one
-def test_the_queue_does_what_the_model_does(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.queue.redis.MAX_DELIVERIES", MAX_DELIVERIES)
+def test_the_queue_does_what_the_model_does(server_url: str) -> None:
     search: Any = settings(
         max_examples=40,
         stateful_step_count=35,

@@ -1,12 +1,15 @@
 """FinishedRecorder: sync calls are answered first and recorded second, many in one write, well within a second.
 
-A crash in that time loses records, never answers. While the store is away they wait here, up to a bound; what is more
-is lost, and said. Knows nothing of how a call ended.
+A crash in that time loses records, never answers. While the store is away they wait here, up to a bound in number and
+in bytes; what is more is lost, and said. Keeps of a call only what is recorded. Knows nothing of how it ended.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
+
+from msgspec.structs import replace
 
 from common.errors import StoreUnavailableError
 from common.models import Call, Outcome
@@ -15,10 +18,15 @@ from common.telemetry.logs import get_logger
 
 GATHER_S = 0.2  # how long the first of a batch waits for others: a commit costs much more than a row
 BATCH_CALLS = 500
+BATCH_MAX_BYTES = 8 * 1024 * 1024
 MAX_WAITING = 20_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024  # 64 full logs, or all those calls with short ones
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 2.0
 FLUSH_S = 5.0
+# In memory, about; as text they are smaller.
+_MARK_BYTES = 128
+_SAMPLE_BYTES = 1024
 
 _log = get_logger("finished")
 
@@ -29,6 +37,7 @@ class FinishedRecorder:
     def __init__(self, store: Datastore) -> None:
         self._store = store
         self._waiting: deque[FinishedCall] = deque()
+        self._waiting_bytes = 0
         self._has_work = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -37,10 +46,12 @@ class FinishedRecorder:
 
     def add(self, call: Call, outcome: Outcome) -> None:
         """Record the end of *call* soon, unless it is recorded already. Never waits and never fails."""
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
             _log.error("a call's end is not recorded: too many wait for the store", call_id=call.id)
             return
-        self._waiting.append(FinishedCall(call=call, outcome=outcome))
+        finished = _recorded(call, outcome)
+        self._waiting.append(finished)
+        self._waiting_bytes += _size_bytes(finished)
         self._is_idle.clear()
         self._has_work.set()
 
@@ -64,7 +75,7 @@ class FinishedRecorder:
                 self._has_work.clear()
                 await self._has_work.wait()
                 await self._gather()
-            batch = [self._waiting[i] for i in range(min(len(self._waiting), BATCH_CALLS))]
+            batch = self._next_batch()
             try:
                 await self._record(batch)
             except StoreUnavailableError:
@@ -74,7 +85,17 @@ class FinishedRecorder:
                 continue
             retry_s = RETRY_FIRST_S
             for _ in batch:
-                self._waiting.popleft()
+                self._waiting_bytes -= _size_bytes(self._waiting.popleft())
+
+    def _next_batch(self) -> list[FinishedCall]:
+        batch: list[FinishedCall] = []
+        size_bytes = 0
+        for finished in islice(self._waiting, BATCH_CALLS):
+            size_bytes += _size_bytes(finished)
+            if batch and size_bytes > BATCH_MAX_BYTES:
+                break
+            batch.append(finished)
+        return batch
 
     async def _gather(self) -> None:
         """Let a batch come together, but for one that is the last."""
@@ -95,3 +116,17 @@ class FinishedRecorder:
                 return
             for finished in batch:
                 await self._record([finished])
+
+
+def _recorded(call: Call, outcome: Outcome) -> FinishedCall:
+    """Without what came in and what was answered: none of it is recorded, and it may be large."""
+    return FinishedCall(
+        call=replace(call, payload=None, url="", headers={}, base_env={}, env_vars={}),
+        outcome=replace(outcome, result=b"", response_headers={}),
+    )
+
+
+def _size_bytes(finished: FinishedCall) -> int:
+    """What of it may be large."""
+    outcome = finished.outcome
+    return len(outcome.log) + _MARK_BYTES * len(outcome.log_marks) + _SAMPLE_BYTES * len(outcome.stats)

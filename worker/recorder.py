@@ -2,16 +2,17 @@
 
 Outcomes are committed in groups: whoever comes while a commit is under way joins the next one. Records first, acks
 second: a call is acked once its outcome is in the store. While the store is away outcomes wait here (their number is
-bounded by the worker's slots, which stay taken) and are tried again; a copy on disk outlives this process. A sync call
-goes the other way: its reply is its ack, and its record follows. What was committed is announced, beside it all. It
-never decides what an outcome is.
+bounded by the worker's slots, which stay taken) and are tried again; a copy on disk outlives this process. Each try
+takes half as many: to be away may also mean that a group was too large for the time that it had. A sync call goes the
+other way: its reply is its ack, and its record follows. What was committed is announced, beside it all. It never
+decides what an outcome is.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -72,7 +73,8 @@ class Recorder:
         self._announcer = announcer
         self._live_logs = live_logs
         self._metrics = metrics
-        self._waiting: deque[_Entry] = deque()
+        self._waiting: deque[_Entry] = deque()  # a group stays at its head until it is committed
+        self._batch_max = BATCH_MAX
         self._arrived = asyncio.Event()
 
     async def record(self, run: Run, outcome: Outcome) -> None:
@@ -114,50 +116,54 @@ class Recorder:
 
     async def run(self) -> None:
         """Commit group after group until cancelled."""
+        backoff = Backoff(0.1, 5)
         while True:
             await self._arrived.wait()
-            await self._commit(self._take())
+            batch = self._next_batch()
+            try:
+                await self._commit(batch)
+            except UnavailableError:
+                log.warning("outcomes wait for the store", calls=len(self._waiting))
+                if len(batch) > 1:
+                    self._batch_max = len(batch) // 2
+                await self._keep(self._waiting)
+                await backoff.sleep()
+            else:
+                backoff.reset()
+                self._batch_max = min(BATCH_MAX, self._batch_max * 2)
+                if not self._waiting:
+                    self._arrived.clear()
 
-    def _take(self) -> list[_Entry]:
-        batch = [self._waiting.popleft()]
-        size_bytes = batch[0].size_bytes
-        while self._waiting and len(batch) < BATCH_MAX:
-            size_bytes += self._waiting[0].size_bytes
-            if size_bytes > BATCH_MAX_BYTES:
+    def _next_batch(self) -> list[_Entry]:
+        batch: list[_Entry] = []
+        size_bytes = 0
+        for entry in islice(self._waiting, self._batch_max):
+            size_bytes += entry.size_bytes
+            if batch and size_bytes > BATCH_MAX_BYTES:
                 break
-            batch.append(self._waiting.popleft())
-        if not self._waiting:
-            self._arrived.clear()
+            batch.append(entry)
         return batch
 
-    async def _commit(self, batch: list[_Entry]) -> None:
+    async def _commit(self, batch: Sequence[_Entry]) -> None:
+        """Commit the first that wait. Raises UnavailableError: those that it could not write wait on."""
         try:
-            owned = await self._settle(batch)
+            owned = await self._store.settle([entry.settlement for entry in batch])
+        except UnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001 - one outcome that can't be written shall fail alone
             if len(batch) == 1:
-                _resolve(batch[0], error)
+                _resolve(self._waiting.popleft(), error)
                 return
             for entry in batch:
                 await self._commit([entry])
             return
+        for _ in batch:
+            self._waiting.popleft()
+        await self._spool.forget([entry.settlement for entry in batch if entry.is_spooled])
         self._announcer.tell(owned)
         await self.ack([entry.run.reservation for entry in batch])
         for entry in batch:
             _resolve(entry, entry.run.call.id in owned)
-
-    async def _settle(self, batch: Sequence[_Entry]) -> set[UUID]:
-        backoff = Backoff(0.1, 5)
-        settlements = [entry.settlement for entry in batch]
-        while True:
-            try:
-                owned = await self._store.settle(settlements)
-            except UnavailableError:
-                log.warning("outcomes wait for the store", calls=len(batch))
-                await self._keep([*batch, *self._waiting])
-                await backoff.sleep()
-            else:
-                await self._spool.forget([entry.settlement for entry in batch if entry.is_spooled])
-                return owned
 
     async def _keep(self, waiting: Sequence[_Entry]) -> None:
         """Spool those that are not yet: the others that came since have to wait for as long."""

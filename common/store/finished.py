@@ -1,7 +1,8 @@
 """FinishedRecorder: sync calls are answered first and recorded second, many in one write, well within a second.
 
 A crash in that time loses records, never answers. While the store is away they wait here, up to a bound in number and
-in bytes; what is more is lost, and said. Keeps of a call only what is recorded. Knows nothing of how it ended.
+in bytes; what is more is lost, and said. Each try takes half as many then: to be away may also mean that a batch was
+too large for the time that it had. Keeps of a call only what is recorded. Knows nothing of how it ended.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ class FinishedRecorder:
         self._store = store
         self._waiting: deque[FinishedCall] = deque()
         self._waiting_bytes = 0
+        self._batch_max = BATCH_CALLS
         self._has_work = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -80,17 +82,20 @@ class FinishedRecorder:
                 await self._record(batch)
             except StoreUnavailableError:
                 _log.warning("ends of sync calls wait for the store", calls=len(self._waiting))
+                if len(batch) > 1:
+                    self._batch_max = len(batch) // 2
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, RETRY_MAX_S)
                 continue
             retry_s = RETRY_FIRST_S
+            self._batch_max = min(BATCH_CALLS, self._batch_max * 2)
             for _ in batch:
                 self._waiting_bytes -= _size_bytes(self._waiting.popleft())
 
     def _next_batch(self) -> list[FinishedCall]:
         batch: list[FinishedCall] = []
         size_bytes = 0
-        for finished in islice(self._waiting, BATCH_CALLS):
+        for finished in islice(self._waiting, self._batch_max):
             size_bytes += _size_bytes(finished)
             if batch and size_bytes > BATCH_MAX_BYTES:
                 break

@@ -16,8 +16,9 @@ from common.errors import StoreUnavailableError
 from common.models import CallStatus, Outcome, RetryPolicy, new_id
 from common.queue.announcer import Announcer
 from common.queue.base import Capacity
-from common.store.base import ClaimRequest
+from common.store.base import ClaimRequest, Settlement
 from common.store.finished import FinishedRecorder
+from common.store.postgres import PostgresStore
 from common.telemetry.metrics import Metrics
 from tests.integration.worker.bench import Bench, free_port
 from tests.polling import eventually
@@ -249,6 +250,33 @@ async def test_outcomes_that_come_while_others_wait_are_spooled_too(bench: Bench
     assert spooled() == 0
     for run in runs:
         assert (await bench.call(run.call.id)).status is CallStatus.SUCCESS
+
+
+async def test_a_group_that_takes_too_long_is_written_in_parts_and_the_next_are_full_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await claimed(bench, [await bench.submit("true") for _ in range(15)])
+    settle = PostgresStore.settle
+    tries: list[tuple[int, int]] = []
+    recorded: list[UUID] = []
+
+    async def settle_slowly(store: PostgresStore, settlements: Sequence[Settlement]) -> set[UUID]:
+        tries.append((len(settlements), len(list(Path(bench.settings.spool_dir).glob("*/*.outcome")))))
+        if sum(len(settlement.outcome.result) for settlement in settlements) > 10:
+            raise StoreUnavailableError
+        recorded.extend(settlement.id for settlement in settlements)
+        return await settle(store, settlements)
+
+    monkeypatch.setattr(PostgresStore, "settle", settle_slowly)
+    async with recording_to(bench) as recorder:
+        outcomes = [replace(success(), result=bytes(9 if number < 3 else 0)) for number in range(15)]
+        await asyncio.gather(
+            *(recorder.record(run, outcome) for run, outcome in zip(runs, outcomes, strict=True))
+        )
+    assert recorded == [run.call.id for run in runs]
+    # How many were tried, and how many of all had a copy on the disk by then.
+    assert tries == [(15, 0), (7, 15), (3, 15), (1, 15), (2, 14), (1, 14), (2, 13), (4, 11), (7, 7)]
+    assert (await bench.queue.depth()).calls == 0
 
 
 async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Bench) -> None:

@@ -20,16 +20,17 @@ MB = 2**20
 
 
 class Store:
-    """Takes what ended, once it is there."""
+    """Takes what ended, once it is there, and no more log at a time than it has room for."""
 
-    def __init__(self) -> None:
+    def __init__(self, room_bytes: int = 2**30) -> None:
+        self.room_bytes = room_bytes
         self.is_there = asyncio.Event()
         self.tried: list[Sequence[FinishedCall]] = []
         self.taken: list[FinishedCall] = []
 
     async def record_finished(self, batch: Sequence[FinishedCall]) -> None:
         self.tried.append(batch)
-        if not self.is_there.is_set():
+        if not self.is_there.is_set() or sum(len(done.outcome.log) for done in batch) > self.room_bytes:
             raise StoreUnavailableError
         self.taken += batch
 
@@ -103,3 +104,15 @@ async def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -
         later = a_call()
         recorder.add(later, an_outcome(log=log))  # there is room again
     assert [done.call.id for done in store.taken] == [call.id for call in [*fitting, later]]
+
+
+async def test_a_batch_that_takes_too_long_is_written_in_parts_and_the_next_are_full_again() -> None:
+    store = Store(room_bytes=10)
+    store.is_there.set()
+    calls = [a_call() for _ in range(15)]
+    async with recording_to(store) as recorder:
+        for number, call in enumerate(calls):
+            recorder.add(call, an_outcome(log=bytes(9 if number < 3 else 0)))
+        await eventually(lambda: len(store.taken) == len(calls))
+    assert [done.call.id for done in store.taken] == [call.id for call in calls]
+    assert [len(batch) for batch in store.tried] == [15, 7, 3, 1, 2, 1, 2, 4, 7]

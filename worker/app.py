@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -123,9 +124,8 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         installation=await patience.reach("Postgres", store.installation_id), incarnation=incarnation
     )
     host = socket.gethostname()
-    await patience.reach(
-        "Postgres", lambda: store.register_worker(incarnation, host, budget.slots, budget.memory_mb)
-    )
+    register = partial(store.register_worker, incarnation, host, budget.slots, budget.memory_mb)
+    await patience.reach("Postgres", register)
     stack.push_async_callback(_forget, store, incarnation)
     driver = await stack.enter_async_context(DockerDriver.open(settings))
     images = Images(driver)
@@ -156,7 +156,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         recorder=recorder,
         live_logs=live_logs,
         leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
-        heartbeat=Heartbeat(store, sweeper, incarnation, settings),
+        heartbeat=Heartbeat(store, sweeper, incarnation, register, settings),
         sweeper=sweeper,
     )
 

@@ -1,7 +1,11 @@
-"""Heartbeat: shows that this incarnation lives. When it is stale, its calls and its containers are anybody's."""
+"""Heartbeat: shows that this incarnation lives. When it is stale, its calls and its containers are anybody's.
+
+A store that does not know it any more (it was restored, or this worker was cut off for long) is told of it again.
+"""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from common.errors import StoreUnavailableError
@@ -15,12 +19,20 @@ log = get_logger("heartbeat")
 
 
 class Heartbeat:
-    """Beats until it is cancelled."""
+    """Beats until it is cancelled. ``register`` makes the incarnation known to the store."""
 
-    def __init__(self, store: Datastore, sweeper: Sweeper, incarnation: UUID, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Datastore,
+        sweeper: Sweeper,
+        incarnation: UUID,
+        register: Callable[[], Awaitable[None]],
+        settings: Settings,
+    ) -> None:
         self._store = store
         self._sweeper = sweeper
         self._incarnation = incarnation
+        self._register = register
         self._interval_s = settings.heartbeat_s
         self._stale_s = settings.heartbeat_stale_s
         self._written_at = time.monotonic()  # the registration was the first
@@ -38,10 +50,17 @@ class Heartbeat:
         while True:
             await asyncio.sleep(self._interval_s)
             try:
-                await self._store.heartbeat(self._incarnation)
+                await self._beat()
             except StoreUnavailableError as error:
                 self._cause = cause_of(error)
                 log.warning("heartbeat not written", cause=self._cause)
                 self._sweeper.hold()
             else:
                 self._written_at = time.monotonic()
+
+    async def _beat(self) -> None:
+        if await self._store.heartbeat(self._incarnation):
+            return
+        log.warning("the store did not know this incarnation any more: registering it again")
+        self._sweeper.hold()  # nor others, maybe, that live
+        await self._register()

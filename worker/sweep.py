@@ -51,7 +51,7 @@ class Sweeper:
         self._not_before = 0.0
 
     def hold(self) -> None:
-        """The store did not answer: believe no heartbeat to be stale for a while."""
+        """The store did not answer, or forgot who lives: believe no heartbeat to be stale for a while."""
         self._not_before = time.monotonic() + self._hold_s
 
     async def run(self) -> None:

@@ -349,8 +349,8 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         """Make the incarnation known, with a fresh heartbeat. Must come before it reserves or creates a container."""
         ...
 
-    async def heartbeat(self, incarnation: UUID) -> None:
-        """Refresh the incarnation's heartbeat."""
+    async def heartbeat(self, incarnation: UUID) -> bool:
+        """Refresh the incarnation's heartbeat; False, and nothing happens, if it is not known (any more)."""
         ...
 
     async def remove_worker(self, incarnation: UUID) -> None:

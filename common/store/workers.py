@@ -14,9 +14,10 @@ class Workers(OnDatabase):
         async with self._database.connection() as connection:
             await connection.execute(query("register_worker"), incarnation, host, slots, memory_mb)
 
-    async def heartbeat(self, incarnation: UUID) -> None:
+    async def heartbeat(self, incarnation: UUID) -> bool:
         async with self._database.connection() as connection:
-            await connection.execute(query("heartbeat"), incarnation)
+            known = await connection.fetchval(query("heartbeat"), incarnation)
+        return known is not None
 
     async def remove_worker(self, incarnation: UUID) -> None:
         async with self._database.connection() as connection:

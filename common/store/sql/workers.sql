@@ -10,7 +10,7 @@ ON CONFLICT (incarnation) DO UPDATE SET
     heartbeat_at = excluded.heartbeat_at
 
 -- name: heartbeat
-UPDATE workers SET heartbeat_at = now() WHERE incarnation = $1
+UPDATE workers SET heartbeat_at = now() WHERE incarnation = $1 RETURNING incarnation
 
 -- name: remove_worker
 DELETE FROM workers WHERE incarnation = $1

@@ -24,14 +24,14 @@ async def test_an_incarnation_without_a_fresh_heartbeat_is_not_live(store: Postg
         await connection.execute("UPDATE workers SET heartbeat_at = now() - interval '19 s'")
         assert await store.live_incarnations() == {stale, fresh}
         await connection.execute("UPDATE workers SET heartbeat_at = now() - interval '21 s'")
-    await store.heartbeat(fresh)
+    assert await store.heartbeat(fresh)
     assert await store.live_incarnations() == {fresh}
     await store.register_worker(stale, "host", 4, 2048)
     assert await store.live_incarnations() == {stale, fresh}
 
 
 async def test_a_heartbeat_of_an_unknown_incarnation_makes_none(store: PostgresStore) -> None:
-    await store.heartbeat(new_id())
+    assert not await store.heartbeat(new_id())
     assert await store.live_incarnations() == set()
 
 

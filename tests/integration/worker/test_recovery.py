@@ -226,7 +226,7 @@ async def test_leases_are_extended_for_as_long_as_a_call_runs(bench: Bench) -> N
 async def test_a_worker_whose_heartbeat_is_stale_is_not_ready(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(_store: PostgresStore, _incarnation: UUID) -> None:
+    async def away(_store: PostgresStore, _incarnation: UUID) -> bool:
         raise StoreUnavailableError from TimeoutError()
 
     async with bench.worker(heartbeat_s=0.1, heartbeat_stale_s=0.5) as worker:
@@ -236,6 +236,22 @@ async def test_a_worker_whose_heartbeat_is_stale_is_not_ready(
             why = await eventually(worker.why_not_ready)
             assert re.fullmatch(r"heartbeat not written for \d+ s: TimeoutError\(\)", why or "")
         await eventually(lambda: worker.why_not_ready() is None)
+
+
+async def test_a_worker_that_the_store_forgot_is_known_again_and_its_sweeper_holds_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.worker(heartbeat_s=0.1) as worker:
+        held = asyncio.Event()
+        monkeypatch.setattr(worker.sweeper, "hold", held.set)
+        (incarnation,) = await bench.store.live_incarnations()
+        await bench.store.remove_worker(incarnation)
+        await eventually(bench.store.live_incarnations)
+        assert held.is_set()
+        (known,) = await bench.store.get_workers(10, 10)
+        assert known.incarnation == incarnation
+        assert (known.slots, known.memory_mb) == (2, 1024)
+    assert await bench.store.live_incarnations() == set()
 
 
 async def forget_queue(bench: Bench) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 from uuid import UUID
 
+from common.errors import EngineUnavailableError
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
+from worker.causes import cause_of
 from worker.containers.docker import DockerDriver
-from worker.containers.driver import LABEL_INCARNATION
+from worker.containers.driver import LABEL_INCARNATION, ContainerDriver
 from worker.spool import Spool, has_outcomes
 
 CLEAN_UP_STEP_S = 30.0
@@ -43,9 +45,18 @@ async def _remove_containers(settings: Settings, incarnation: UUID) -> int:
             found = await driver.list({LABEL_INCARNATION: str(incarnation)})
             if not found:
                 break
-            await asyncio.gather(*(driver.remove(container.id) for container in found))
-            removed += len(found)
+            removed += sum(await asyncio.gather(*(_is_removed(driver, container.id) for container in found)))
     return removed
+
+
+async def _is_removed(driver: ContainerDriver, container_id: str) -> bool:
+    """False for one that can't be: it must not keep the others."""
+    try:
+        await driver.remove(container_id)
+    except EngineUnavailableError as error:
+        log.warning("container not removed", container=container_id, cause=cause_of(error))
+        return False
+    return True
 
 
 async def _record_spooled(settings: Settings, _incarnation: UUID) -> int:

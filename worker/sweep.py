@@ -14,6 +14,7 @@ from common.errors import EngineUnavailableError, StoreUnavailableError
 from common.settings import Settings
 from common.store.base import Datastore
 from common.telemetry.logs import get_logger
+from worker.causes import cause_of
 from worker.containers.driver import (
     LABEL_CALL,
     LABEL_INCARNATION,
@@ -66,7 +67,10 @@ class Sweeper:
             await asyncio.sleep(self._interval_s)
 
     async def sweep(self) -> None:
-        """Remove what is abandoned. The listing comes first: what is created after it is not judged by it."""
+        """Remove what is abandoned. The listing comes first: what is created after it is not judged by it.
+
+        One that can't be removed holds up none of those after it; the next sweep tries it again.
+        """
         found = await self._driver.list({LABEL_INSTALLATION: str(self._identity.installation)})
         if not found:
             return
@@ -78,7 +82,10 @@ class Sweeper:
                     call_id=container.labels.get(LABEL_CALL),
                     incarnation=container.labels.get(LABEL_INCARNATION),
                 )
-                await self._driver.remove(container.id)
+                try:
+                    await self._driver.remove(container.id)
+                except EngineUnavailableError as error:
+                    log.warning("container not removed", container=container.id, cause=cause_of(error))
 
     def _is_abandoned(self, container: ContainerInfo, live: set[UUID]) -> bool:
         incarnation = container.labels.get(LABEL_INCARNATION, "")

@@ -4,18 +4,26 @@ import asyncio
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from common.errors import StoreUnavailableError
-from common.models import CallStatus
+from common.errors import EngineUnavailableError, StoreUnavailableError
+from common.models import CallStatus, new_id
 from common.store.base import Claimed
 from common.store.postgres import PostgresStore
 from tests.integration.worker.bench import Bench, child_of, is_running
 from tests.polling import eventually
+from tests.shell_image import SHELL_IMAGE
+from worker.after_death import clean_up
+from worker.containers.docker import DockerDriver
+from worker.containers.driver import LABEL_INCARNATION, LABEL_INSTALLATION, ContainerInfo, ContainerSpec
+from worker.labels import Identity
 from worker.runs import Verdict
+from worker.sweep import Sweeper
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -216,6 +224,26 @@ async def test_containers_of_dead_incarnations_are_swept_and_no_others(bench: Be
         assert await bench.containers() == []
 
 
+async def test_a_container_that_can_not_be_removed_keeps_the_sweep_from_no_other(bench: Bench) -> None:
+    installation = await bench.store.installation_id()
+    await abandon(bench, new_id(), 3)
+    identity = Identity(installation=installation, incarnation=new_id())
+    sweeper = Sweeper(bench.store, bench.driver, lambda _labels: True, identity, bench.settings)
+    async with stuck(bench) as container:
+        await sweeper.sweep()
+        assert await bench.containers() == [container]
+    await sweeper.sweep()
+    assert await bench.containers() == []
+
+
+async def test_a_container_that_can_not_be_removed_keeps_the_clean_up_from_no_other(bench: Bench) -> None:
+    incarnation = new_id()
+    await abandon(bench, incarnation, 3)
+    async with stuck(bench) as container:
+        await clean_up(bench.settings, incarnation)
+        assert await bench.containers() == [container]
+
+
 async def test_leases_are_extended_for_as_long_as_a_call_runs(bench: Bench) -> None:
     call_id = await bench.submit("sleep 3")
     async with bench.worker(lease_s=0.9):
@@ -252,6 +280,35 @@ async def test_a_worker_that_the_store_forgot_is_known_again_and_its_sweeper_hol
         assert known.incarnation == incarnation
         assert (known.slots, known.memory_mb) == (2, 1024)
     assert await bench.store.live_incarnations() == set()
+
+
+async def abandon(bench: Bench, incarnation: UUID, count: int) -> None:
+    """Leave containers behind, as an incarnation that is gone would."""
+    image = await bench.driver.inspect_image(SHELL_IMAGE)
+    assert image is not None
+    installation = await bench.store.installation_id()
+    labels = {LABEL_INSTALLATION: str(installation), LABEL_INCARNATION: str(incarnation)}
+    for _ in range(count):
+        name = f"bench-{new_id()}"
+        await bench.driver.create(
+            ContainerSpec(name=name, image=image, env={}, labels=labels, memory_mb=32, writable_root=False)
+        )
+
+
+@asynccontextmanager
+async def stuck(bench: Bench) -> AsyncIterator[ContainerInfo]:
+    """The first container of the engine's listing, which it fails to remove meanwhile."""
+    first = (await bench.containers())[0]
+    remove = DockerDriver.remove
+
+    async def fail(driver: DockerDriver, name_or_id: str) -> None:
+        if name_or_id == first.id:
+            raise EngineUnavailableError
+        await remove(driver, name_or_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DockerDriver, "remove", fail)
+        yield first
 
 
 async def forget_queue(bench: Bench) -> None:

@@ -69,7 +69,8 @@ class Sweeper:
     async def sweep(self) -> None:
         """Remove what is abandoned. The listing comes first: what is created after it is not judged by it.
 
-        One that can't be removed holds up none of those after it; the next sweep tries it again.
+        One that can't be removed holds up none of those after it; the next sweep tries it again. Raises
+        EngineUnavailableError if the engine is away.
         """
         found = await self._driver.list({LABEL_INSTALLATION: str(self._identity.installation)})
         if not found:
@@ -86,6 +87,7 @@ class Sweeper:
                     await self._driver.remove(container.id)
                 except EngineUnavailableError as error:
                     log.warning("container not removed", container=container.id, cause=cause_of(error))
+                    await self._driver.check()  # an engine that is away would fail on all of them
 
     def _is_abandoned(self, container: ContainerInfo, live: set[UUID]) -> bool:
         incarnation = container.labels.get(LABEL_INCARNATION, "")

@@ -23,7 +23,7 @@ from common.models.call import (
     check_transition,
 )
 from common.models.error import Error, ErrorBody
-from common.models.ids import new_id, parse_id
+from common.models.ids import AFTER_ALL_IDS, ID_SLACK_S, id_bounds, new_id, parse_id
 from common.models.image import ImageReference, parse_image
 from common.models.outcome import Detail, LogMarks, Outcome
 from common.models.retry import RetryPolicy
@@ -58,6 +58,7 @@ from common.models.sync import SyncReply, decode_call, decode_reply, encode_call
 from common.models.token import MAX_TOKENS, Scope, Token, hash_secret, new_secret
 
 __all__ = [
+    "AFTER_ALL_IDS",
     "BODY_BASE64",
     "BODY_TEXT",
     "DEFAULT_IDLE_TIMEOUT",
@@ -68,6 +69,7 @@ __all__ = [
     "FORMAT_JSON",
     "FRAMING_LINE",
     "FRAMING_UNIVERSAL",
+    "ID_SLACK_S",
     "MAX_APP_NAME_BYTES",
     "MAX_ASYNC_TIMEOUT",
     "MAX_DELAY_S",
@@ -115,6 +117,7 @@ __all__ = [
     "encode_call",
     "encode_reply",
     "hash_secret",
+    "id_bounds",
     "merge_config",
     "new_id",
     "new_secret",

@@ -256,7 +256,10 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         ...
 
     async def get_calls(self, filter: CallFilter | None = None) -> list[Call]:
-        """Calls, newest (largest id) first; none is an empty list."""
+        """Calls, newest (largest id) first; none is an empty list.
+
+        A list by time may leave out a call whose id was made more than ID_SLACK_S before or after its ``created_at``.
+        """
         ...
 
     async def get_calls_by_id(self, ids: Sequence[UUID]) -> dict[UUID, Call]:

@@ -19,6 +19,7 @@ from common.errors import (
     DatastoreCannotUpdateCallError,
 )
 from common.models import (
+    AFTER_ALL_IDS,
     Call,
     CallFilter,
     CallStats,
@@ -27,6 +28,7 @@ from common.models import (
     Reason,
     check_reason,
     check_transition,
+    id_bounds,
 )
 from common.store.apps import require_app_name
 from common.store.base import CallResult, EarlierCall, Submission
@@ -38,7 +40,6 @@ from common.store.text import searchable, storable, storable_headers
 
 HOUR_S = 3600.0
 COUNT_TIMEOUT_S = 60.0  # it reads every call
-AFTER_ALL_IDS = UUID(int=2**128 - 1)
 _SHOWN_AS_STORED = (
     *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
     *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at", "parent_id"),
@@ -105,7 +106,9 @@ class Calls(OnDatabase):
     async def get_calls(self, filter: CallFilter | None = None) -> list[Call]:
         sql, arguments = _listing(filter or CallFilter())
         async with self._database.connection() as connection:
-            rows = await connection.fetch(sql, *arguments)
+            # Prepared each time, so planned for this app and these ids. A kept plan is one for a short range of ids:
+            # where the range is all ids, it may read the calls of every app to find those of a small one.
+            rows = await (await connection.prepare(sql, name="")).fetch(*arguments)
         return [Call(**shown(row)) for row in rows]
 
     async def get_calls_by_id(self, ids: Sequence[UUID]) -> dict[UUID, Call]:
@@ -221,7 +224,9 @@ def _stored(statuses: Sequence[CallStatus]) -> set[CallStatus]:
 def _listing(wanted: CallFilter) -> tuple[str, tuple[object, ...]]:
     """The list as one of four statements, so that the planner always sees which index gives the order."""
     app_name, path = searchable(wanted.app_name), searchable(wanted.path)
-    page = wanted.cursor or AFTER_ALL_IDS, wanted.from_time, wanted.to_time, wanted.per_page
+    first, end = id_bounds(wanted.from_time, wanted.to_time)
+    before = min(end, wanted.cursor or AFTER_ALL_IDS)
+    page = first, before, wanted.from_time, wanted.to_time, wanted.per_page
     if not app_name:
         return query("get_calls"), (*page, path, wanted.statuses)
     if wanted.statuses:

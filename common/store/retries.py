@@ -9,9 +9,9 @@ from uuid import UUID
 from asyncpg import Record
 
 from common.errors import CallNotFinalError, CallNotFoundError, CallNotRetriableError
-from common.models import Call, CallStatus, QueueEntry
+from common.models import AFTER_ALL_IDS, Call, CallStatus, QueueEntry
 from common.store.apps import require_app_name
-from common.store.calls import AFTER_ALL_IDS, shown
+from common.store.calls import shown
 from common.store.database import OnDatabase
 from common.store.queries import query
 from common.store.steering import FoundDead, Retried

@@ -124,57 +124,58 @@ SELECT * FROM visible_calls WHERE id = $2 AND app_name = $1
 SELECT * FROM visible_calls WHERE id = ANY ($1::uuid[])
 
 -- name: get_calls
+-- In this list and the next three the ids bound what is read, also of times; created_at says which of these belong.
 SELECT *
 FROM visible_calls
-WHERE ($5 = '' OR path = $5)
-    AND (cardinality($6::text[]) = 0 OR status = ANY ($6))
-    AND id < $1
-    AND created_at > coalesce($2::timestamptz, '-infinity')
-    AND created_at < coalesce($3::timestamptz, 'infinity')
+WHERE ($6 = '' OR path = $6)
+    AND (cardinality($7::text[]) = 0 OR status = ANY ($7))
+    AND id >= $1 AND id < $2
+    AND created_at > coalesce($3::timestamptz, '-infinity')
+    AND created_at < coalesce($4::timestamptz, 'infinity')
 ORDER BY id DESC
-LIMIT $4
+LIMIT $5
 
 -- name: get_calls_by_app
 SELECT *
 FROM visible_calls
-WHERE app_name = $5
-    AND id < $1
-    AND created_at > coalesce($2::timestamptz, '-infinity')
-    AND created_at < coalesce($3::timestamptz, 'infinity')
+WHERE app_name = $6
+    AND id >= $1 AND id < $2
+    AND created_at > coalesce($3::timestamptz, '-infinity')
+    AND created_at < coalesce($4::timestamptz, 'infinity')
 ORDER BY id DESC
-LIMIT $4
+LIMIT $5
 
 -- name: get_calls_by_path
 SELECT *
 FROM visible_calls
-WHERE app_name = $5 AND path = $6
-    AND id < $1
-    AND created_at > coalesce($2::timestamptz, '-infinity')
-    AND created_at < coalesce($3::timestamptz, 'infinity')
+WHERE app_name = $6 AND path = $7
+    AND id >= $1 AND id < $2
+    AND created_at > coalesce($3::timestamptz, '-infinity')
+    AND created_at < coalesce($4::timestamptz, 'infinity')
 ORDER BY id DESC
-LIMIT $4
+LIMIT $5
 
 -- name: get_calls_by_status
 -- Of each stored status one page, in the order of its index, and of those the first page: so it sorts some pages, never
 -- the list.
 WITH found AS (
     SELECT one.id
-    FROM unnest($8::text[]) AS stored (status)
+    FROM unnest($9::text[]) AS stored (status)
     CROSS JOIN LATERAL (
         SELECT id
         FROM calls
-        WHERE app_name = $5
+        WHERE app_name = $6
             AND calls.status = stored.status
-            AND visible_status(calls.status, due_at) = ANY ($7::text[])
-            AND ($6 = '' OR path = $6)
-            AND id < $1
-            AND created_at > coalesce($2::timestamptz, '-infinity')
-            AND created_at < coalesce($3::timestamptz, 'infinity')
+            AND visible_status(calls.status, due_at) = ANY ($8::text[])
+            AND ($7 = '' OR path = $7)
+            AND id >= $1 AND id < $2
+            AND created_at > coalesce($3::timestamptz, '-infinity')
+            AND created_at < coalesce($4::timestamptz, 'infinity')
         ORDER BY id DESC
-        LIMIT $4
+        LIMIT $5
     ) AS one
     ORDER BY one.id DESC
-    LIMIT $4
+    LIMIT $5
 )
 SELECT visible_calls.* FROM found JOIN visible_calls USING (id) ORDER BY id DESC
 

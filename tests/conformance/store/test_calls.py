@@ -230,7 +230,7 @@ async def test_calls_are_read_by_their_ids(store: PostgresStore) -> None:
 
 
 async def test_time_bounds_are_exclusive(store: PostgresStore) -> None:
-    times = [NOW + timedelta(microseconds=number) for number in range(3)]
+    times = [datetime.now(UTC) + timedelta(microseconds=number) for number in range(3)]
     calls = [a_call(created_at=time) for time in times]
     await submit(store, *calls)
     for filter, expected in (
@@ -242,6 +242,39 @@ async def test_time_bounds_are_exclusive(store: PostgresStore) -> None:
         for app_name, path in (("", ""), ("app", ""), ("app", "/hello")):
             found = await store.get_calls(replace(filter, app_name=app_name, path=path))
             assert {call.id for call in found} == {call.id for call in expected}
+
+
+@pytest.mark.parametrize("late_s", [100, -100], ids=["body-read-slowly", "another-clock"])
+async def test_a_call_is_found_by_its_time_though_its_id_is_of_another(
+    store: PostgresStore, late_s: int
+) -> None:
+    created_at = datetime.now(UTC) + timedelta(seconds=late_s)
+    call = a_call(created_at=created_at)
+    await submit(store, call)
+    before, after = created_at - timedelta(microseconds=1), created_at + timedelta(microseconds=1)
+    for wanted in (
+        CallFilter(),
+        CallFilter(app_name="app"),
+        CallFilter(app_name="app", path="/hello"),
+        CallFilter(app_name="app", statuses=(CallStatus.QUEUED,)),
+    ):
+        for from_time, to_time, expected in (
+            (before, None, [call.id]),
+            (None, after, [call.id]),
+            (before, after, [call.id]),
+            (created_at, None, []),
+            (None, created_at, []),
+        ):
+            found = await store.get_calls(replace(wanted, from_time=from_time, to_time=to_time))
+            assert [one.id for one in found] == expected
+
+
+async def test_a_page_of_a_time_goes_on_at_its_cursor(store: PostgresStore) -> None:
+    calls = [a_call(created_at=datetime.now(UTC)) for _ in range(3)]
+    await submit(store, *calls)
+    for to_time in (None, datetime.now(UTC) + timedelta(minutes=1)):
+        page = CallFilter(app_name="app", from_time=NOW, to_time=to_time, cursor=calls[2].id, per_page=1)
+        assert [call.id for call in await store.get_calls(page)] == [calls[1].id]
 
 
 async def test_there_is_no_result_before_the_end(store: PostgresStore) -> None:

@@ -1,17 +1,19 @@
 """Every order that is listed comes from an index: no list is sorted, however long it gets."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
-from common.models import new_id
+from common.models import Call, CallFilter, CallStatus, new_id
 from common.store.postgres import PostgresStore
 from common.store.queries import query
+from tests.conformance.store.samples import a_call, submit
 
-PAGE = (UUID(int=2**128 - 1), None, None, 30)
+PAGE = (UUID(int=0), UUID(int=2**128 - 1), None, None, 30)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OF_PARTS = ("call_inputs_pkey", "call_results_pkey", "call_logs_pkey")
 
@@ -77,9 +79,46 @@ async def test_a_list_by_status_reads_a_page_of_each_status_and_sorts_no_more(
     found = nodes(json.loads(text)[0]["Plan"])
     (scan,) = [node for node in found if node.get("Index Name") == "calls_by_status"]
     assert scan["Scan Direction"] == "Backward"
-    assert all(column in scan["Index Cond"] for column in ("app_name", "status", "id <"))
+    assert all(column in scan["Index Cond"] for column in ("app_name", "status", "id >=", "id <"))
     (page,) = [node for node in found if node["Node Type"] == "Limit" and scan in node["Plans"]]
     assert page["Parent Relationship"] == "Inner", "each status has a page of its own, unsorted"
+
+
+async def rows_read(store: PostgresStore) -> int:
+    """How many rows of calls were read so far."""
+    async with store.get_database().acquire() as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        read: int = await connection.fetchval(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'calls'"
+        )
+    return read
+
+
+def calls_at(instant: datetime, count: int, app_name: str = "app") -> list[Call]:
+    first = int(instant.timestamp() * 1000) << 80 | new_id().int % 2**72
+    calls = [a_call(app_name=app_name, created_at=instant) for _ in range(count)]
+    return [replace(call, id=UUID(int=first + number)) for number, call in enumerate(calls)]
+
+
+@pytest.mark.parametrize("of_app", [{}, {"path": "/hello"}, {"statuses": (CallStatus.QUEUED,)}], ids=str)
+async def test_a_list_reads_little_more_than_it_shows(store: PostgresStore, of_app: dict[str, Any]) -> None:
+    """By the plans that Postgres makes by itself, also when it has seen the statement often."""
+    now, hour, day = datetime.now(UTC), timedelta(hours=1), timedelta(days=1)
+    oldest, newest = calls_at(now - 2 * day, 1)[0], calls_at(now, 1)[0]
+    only = calls_at(now - day, 1, "small")[0]
+    await submit(store, oldest, *calls_at(now - day, 3000), only, newest)
+    async with store.get_database().acquire() as connection:
+        await connection.execute("VACUUM ANALYZE calls")
+    for wanted, expected in (
+        (CallFilter(app_name="app", from_time=now - hour, **of_app), newest),
+        (CallFilter(app_name="app", to_time=now - 2 * day + hour, **of_app), oldest),
+        (CallFilter(app_name="small", **of_app), only),
+        (CallFilter(to_time=now - 2 * day + hour), oldest),
+    ):
+        before = await rows_read(store)
+        for _ in range(10):
+            assert [call.id for call in await store.get_calls(wanted)] == [expected.id]
+        assert await rows_read(store) - before <= 10 * 4, wanted
 
 
 @pytest.mark.parametrize(

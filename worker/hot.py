@@ -2,7 +2,7 @@
 
     acquire     image, payload, then a slot of the pool: hot at once, else handed over or started
     speak       one exchange, under the function's own time; any verdict or doubt ends the container with it
-    reply       a sync call's caller first, while the slot goes back to the pool
+    reply       a sync call's caller first, while the slot goes back to the pool, and with it the memory
 
 Never sends a second call while one is under way, and never a call again that a function may have seen.
 """
@@ -82,17 +82,17 @@ class HotRunner:
             await self._pool.give_back(slot)
             raise
         outcome = judge_spoken(spoken)
-        run.grant.give_back_memory()  # it stays with the container
+        giving_back = self._pool.give_back(slot, end_grant=run.grant.give_back_memory)
         if run.is_sync:
-            await asyncio.gather(self._answer(run, outcome), self._pool.give_back(slot))
+            await asyncio.gather(self._answer(run, outcome), giving_back)
         else:
-            await self._pool.give_back(slot)
+            await giving_back
         # Only now nothing more is added to the log.
         return replace(outcome, log=call_log.value(), log_marks=call_log.marks())
 
     async def _answer(self, run: Run, outcome: Outcome) -> None:
         await self._recorder.reply(run, outcome)
-        run.grant.give_back()  # what is left to do is to write it down
+        run.grant.give_back_slot()  # what is left to do is to write it down
 
     async def _acquire(self, run: Run) -> _Acquired:
         call = run.call

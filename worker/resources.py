@@ -21,7 +21,7 @@ MIN_SLOTS_SHARE = 4  # a lane keeps at most one slot in this many for itself: fe
 
 
 class Grant:
-    """A slot and memory for one call. Given back in two steps, because a hot call's memory stays with its container."""
+    """A slot and memory for one call. Given back apart for a hot call, whose memory stays with its container."""
 
     def __init__(self, budget: "ResourceBudget", lane: Lane, memory_mb: int) -> None:
         self._budget = budget
@@ -34,12 +34,16 @@ class Grant:
         memory_mb, self._memory_mb = self._memory_mb, 0
         self._budget.give_back_memory(memory_mb)
 
-    def give_back(self) -> None:
-        """Return what is still held; a second time changes nothing."""
-        self.give_back_memory()
+    def give_back_slot(self) -> None:
+        """Return the slot alone; a second time changes nothing."""
         if self._has_slot:
             self._has_slot = False
             self._budget.give_back_slot(self._lane)
+
+    def give_back(self) -> None:
+        """Return what is still held; a second time changes nothing."""
+        self.give_back_memory()
+        self.give_back_slot()
 
 
 class ResourceBudget:

@@ -10,9 +10,10 @@ A container that is given back goes to the oldest waiting call of its key at onc
 taken first. A launch is decided when more calls wait than containers are or will be free, and belongs to the pool, not
 to the call: who stops waiting stops nothing. A failed launch fails the oldest waiting call, and no other.
 
-Memory: a call brings its grant, which covers the container that it waits for or has. What idles, and what starts
-without anybody waiting, must fit into what is not granted (``free_mb``); the least loss is removed until it does, and
-is gone before another container is created. A starting container is never evicted.
+Memory: a call brings its grant, which covers the container that it waits for or has, until that idles, serves another
+call or is gone. What idles, and what starts without anybody waiting, must fit into what is not granted (``free_mb``);
+the least loss is removed until it does, and is gone before another container is created. A starting container is never
+evicted.
 
 Every state change is made between two awaits, and every container is in exactly one state: no locks. The pool owns
 all tasks; ``aclose`` ends them. What can't be removed is held no longer, as ``holds`` tells
@@ -70,10 +71,11 @@ class ContainerPool:
                 return place.slot
         raise EngineUnavailableError(_CLOSING)
 
-    async def give_back(self, slot: Slot) -> None:
+    async def give_back(self, slot: Slot, end_grant: Callable[[], None] = lambda: None) -> None:
         """The call of *slot* is over. When this returns, its log is complete, and a container in doubt is gone.
 
-        Always to be called; safe to cancel.
+        *end_grant* is called as soon as the call's grant has to cover the container no more: in the step in which it
+        idles or serves another call, else when it is gone. Always to be called; safe to cancel, then without that.
         """
         expects_log = slot.expects_log  # else others need not wait for what is hardly on its way
         try:
@@ -81,11 +83,15 @@ class ContainerPool:
                 await self._hold_back(slot)
         finally:
             call_log = slot.end_call()
-            self._pass_back(slot)
+            stays = self._pass_back(slot)
+        if stays:
+            end_grant()
         if slot.is_reusable and not expects_log:
             await asyncio.sleep(GRACE_S)
         slot.end_log(call_log)
         await self._removals.wait_for(slot.name)
+        if not stays:
+            end_grant()
 
     async def make_room(self) -> None:
         """Remove idle containers until the others fit into the free memory; return when they are gone."""
@@ -160,26 +166,26 @@ class ContainerPool:
         finally:
             place.stock.held_back -= 1
 
-    def _pass_back(self, slot: Slot) -> None:
+    def _pass_back(self, slot: Slot) -> bool:
         place = self._places.get(slot.name)
-        if place is not None:  # else the pool was closed meanwhile
-            self._pass_on(place)
+        return place is not None and self._pass_on(place)  # None: the pool was closed meanwhile
 
-    def _pass_on(self, place: Place) -> None:
-        """To the oldest who waits, else to idle; if it is in doubt, away with it."""
+    def _pass_on(self, place: Place) -> bool:
+        """To the oldest who waits, else to idle; if it is in doubt, away with it, which is False."""
         stock = place.stock
         if not place.slot.is_reusable or self._is_closed:
             self._remove(place)
             self._launch_where_needed()  # a call may have waited for it
-            return
+            return False
         waiter = None if self._books.is_owed_to_others(stock) else stock.next_waiter()
         if waiter is not None:
             stock.uses += 1
             waiter.set_result(place.slot)
-            return
+            return True
         self._let_idle(place)
         if self._limits.max_containers:
             self._launch_where_needed()  # its place may be wanted more than itself
+        return True
 
     # -- launches --------------------------------------------------------------------------------------------------
 

@@ -259,6 +259,36 @@ async def test_room_is_made_before_it_is_needed_elsewhere(yard: Yard) -> None:
         assert await yard.names() == set()
 
 
+async def test_a_grant_ends_in_the_step_in_which_its_container_idles(yard: Yard) -> None:
+    idle_mb: list[int] = []
+    async with yard.pool() as pool:
+        for _ in range(2):  # at first it is held back for its log, then it is not
+            slot = await yard.acquire(pool)
+            await say(slot, "one")
+            await pool.give_back(slot, lambda: idle_mb.append(pool._books.idle_mb))
+    assert idle_mb == [MEMORY_MB] * 2
+
+
+async def test_a_grant_ends_in_the_step_in_which_its_container_serves_another_call(yard: Yard) -> None:
+    served: list[bool] = []
+    async with yard.pool(max_per_route=1) as pool:
+        slot = await yard.acquire(pool)
+        (waiting,) = await start_together(yard.acquire(pool))
+        (stock,) = pool._books._stocks.values()
+        await pool.give_back(slot, lambda: served.append(not stock.waiters))
+        assert await waiting is slot
+    assert served == [True]
+
+
+async def test_a_grant_covers_a_container_in_doubt_until_it_is_gone(yard: Yard) -> None:
+    held: list[bool] = []
+    async with yard.pool() as pool:
+        slot = await yard.acquire(pool)
+        await say(slot, "last one")
+        await pool.give_back(slot, lambda: held.append(pool.holds(slot.name)))
+    assert held == [False]
+
+
 async def test_the_cap_of_all_makes_an_idle_one_give_way(yard: Yard) -> None:
     async with yard.pool(max_containers=2) as pool:
         kept = await yard.acquire(pool)

@@ -98,6 +98,18 @@ def test_memory_may_come_back_before_its_slot_and_only_once() -> None:
     assert budget.free_mb == 100
 
 
+def test_a_slot_may_come_back_before_its_memory_and_only_once() -> None:
+    budget = ResourceBudget(2, 100)
+    grant = budget.grant(Lane.SYNC, 60)
+    grant.give_back_slot()
+    grant.give_back_slot()
+    capacity = budget.capacity()
+    assert capacity is not None
+    assert (capacity.slots, capacity.free_mb) == (2, 40)
+    grant.give_back()
+    assert (budget.capacity(), budget.free_mb) == (ResourceBudget(2, 100).capacity(), 100)
+
+
 def lanes(budget: ResourceBudget) -> tuple[int, int]:
     capacity = budget.capacity()
     assert capacity is not None

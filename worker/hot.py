@@ -73,16 +73,17 @@ class HotRunner:
         """Nothing is left: the pool looks after its containers."""
 
     async def _attempt(self, run: Run, *, may_repeat: bool) -> Outcome:
-        async with run.start_budget(self._settings.start_timeout_s):
-            acquired = await run.unless_stopped(self._acquire(run))
-        slot, call_log = acquired.slot, CallLog(self._settings.log_max_bytes)
+        call_log, taken = CallLog(self._settings.log_max_bytes), list[Slot]()
         try:
+            async with run.start_budget(self._settings.start_timeout_s):
+                acquired = await run.unless_stopped(self._acquire(run, taken))
             spoken = await self._speak(run, acquired, call_log, may_repeat=may_repeat)
         except BaseException:
-            await self._pool.give_back(slot)
+            for slot in taken:
+                await self._pool.give_back(slot)
             raise
         outcome = judge_spoken(spoken)
-        giving_back = self._pool.give_back(slot, end_grant=run.grant.give_back_memory)
+        giving_back = self._pool.give_back(acquired.slot, end_grant=run.grant.give_back_memory)
         if run.is_sync:
             await asyncio.gather(self._answer(run, outcome), giving_back)
         else:
@@ -94,7 +95,8 @@ class HotRunner:
         await self._recorder.reply(run, outcome)
         run.grant.give_back_slot()  # what is left to do is to write it down
 
-    async def _acquire(self, run: Run) -> _Acquired:
+    async def _acquire(self, run: Run, taken: list[Slot]) -> _Acquired:
+        """Once there is a slot it is in *taken*: what this returns is lost if the start's budget ends with it."""
         call = run.call
         payload = call.payload if call.payload is not None else await self._store.get_payload(call.id)
         image = await self._images.ensure(call.image)
@@ -108,6 +110,7 @@ class HotRunner:
         )
         key = SlotKey(revision=call.route_revision, image=image.id)
         slot = await self._pool.acquire(key, spec, call.idle_timeout)
+        taken.append(slot)
         run.container = slot.name
         return _Acquired(slot=slot, payload=payload)
 

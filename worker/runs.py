@@ -93,7 +93,10 @@ class Run:
             raise RefusedError(Detail.INIT_TIMEOUT, "Timed out before the function started") from error
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
-        """What *work* returns. Raises StoppedError, with *work* cancelled and ended, if a verdict comes first."""
+        """What *work* returns. Raises StoppedError, with *work* cancelled and ended, if a verdict comes first.
+
+        Who is cancelled loses what *work* returns in the same moment: what it holds needs an owner besides.
+        """
         task = asyncio.create_task(work)
         either: set[asyncio.Future[Any]] = {task, self.stopping}
         try:

@@ -185,6 +185,9 @@ class ContainerPool:
         self._let_idle(place)
         if self._limits.max_containers:
             self._launch_where_needed()  # its place may be wanted more than itself
+            # Those for whom it was spared may have got another place: then it is for its own key's call after all.
+            if place in stock.idle and (waiter := stock.next_waiter()) is not None:
+                waiter.set_result(self._take_newest(stock).slot)
         return True
 
     # -- launches --------------------------------------------------------------------------------------------------

@@ -317,6 +317,28 @@ async def test_a_busy_key_does_not_keep_every_place_for_ever(yard: Yard) -> None
         await asyncio.wait(busy)
 
 
+async def test_no_call_waits_beside_an_idle_container_of_its_key(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place comes free by a failed launch just before: it is the starving call's, and the container its own key's."""
+    monkeypatch.setattr("worker.containers.slots.STARVED_S", 0.0)
+    async with yard.pool(max_containers=2) as pool:
+        await yard.call(pool, "one")
+        slot = await yard.acquire(pool)
+        missing = Image(id="sha256:" + "0" * 64)
+        failing, starving, waiting = await start_together(
+            yard.acquire(pool, SHELL + ";", image=missing), yard.acquire(pool, SHELL), yard.acquire(pool)
+        )
+        with pytest.raises(FailedForNowError):
+            await failing
+        await pool.give_back(slot)
+        async with asyncio.timeout(20):
+            assert await waiting is slot
+            await pool.give_back(await starving)
+        await pool.give_back(slot)
+        assert pool.counts() == PoolCounts(idle=2, paused=0, busy=0, starting=0)
+
+
 async def test_an_idle_one_is_paused_and_runs_again_for_a_call(yard: Yard) -> None:
     async with yard.pool(pause_after_s=0.05) as pool:
         name, _, _ = await yard.call(pool, "one")

@@ -45,6 +45,7 @@ class Reader(Protocol[A_co]):
 
     def feed(self, data: memoryview) -> A_co | None: ...
     def end(self) -> A_co | None: ...
+    def forget(self) -> None: ...
 
 
 class SlotError(Exception):
@@ -122,9 +123,12 @@ class _Exchange(Generic[A]):
                 self.answer.set_result(answer)
 
     def finish(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Nobody waits for the answer any more. It is not kept here: it may be large, and containers idle for long."""
         if not self.answer.cancel() and not self.answer.cancelled():
             self.answer.exception()  # if there was one, it was raised, or nobody wants it
+        self.answer = asyncio.get_running_loop().create_future()
+        self.answer.cancel()  # done, as the one before it
+        self._reader.forget()
 
     def allows(self, piece: memoryview) -> bool:
         """Whether these bytes may follow the complete answer, such as the end of its line."""

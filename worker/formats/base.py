@@ -72,6 +72,10 @@ class ResponseReader(Protocol):
         """Stdout was closed: the response if that completes it, else None."""
         ...
 
+    def forget(self) -> None:
+        """Let go of the response: who fed it has it. What comes after it is judged as before."""
+        ...
+
 
 class HotFormat(Protocol):
     """One way to speak with a container that stays. Stateless: a reader for each call."""

@@ -58,6 +58,7 @@ class HTTPReader(OneResponseReader):
             next(self._parser)
         except StopIteration as done:
             self._response = done.value
+        self._input.piece = b""  # read as far as it goes
         return self._input.at
 
 

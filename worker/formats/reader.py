@@ -4,11 +4,16 @@ import re
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from worker.formats.base import BadResponseError, Response
 
 
 class OneResponseReader(ABC):
-    """See ResponseReader. A reader that raised once raises at every later feed; a complete one keeps its response."""
+    """See ResponseReader. A reader that raised once raises at every later feed; a complete one keeps its response.
+
+    Once that is to be forgotten, it keeps one without headers and body in its place.
+    """
 
     excess: ClassVar[re.Pattern[bytes]]  # what may not come after the response
 
@@ -32,6 +37,10 @@ class OneResponseReader(ABC):
 
     def end(self) -> Response | None:
         return self._response
+
+    def forget(self) -> None:
+        if self._response is not None:
+            self._response = replace(self._response, headers={}, body=b"")
 
     @abstractmethod
     def _read(self, piece: bytes) -> int:

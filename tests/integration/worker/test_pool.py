@@ -55,6 +55,9 @@ class LineReader:
     def end(self) -> Response | None:
         return None
 
+    def forget(self) -> None:
+        del self._line[:-1]
+
 
 class Yard:
     """A pool of the test's own, and what the engine has of it."""

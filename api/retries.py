@@ -39,7 +39,7 @@ class Retries:
         """The id of the new call, which is accepted when this returns.
 
         Raises QueueFullError, StoreUnavailableError (then it may or may not be stored), CallNotFoundError,
-        CallNotFinalError, CallNotRetriableError.
+        CallNotFinalError, CallNotRetriableError, AppsBeingRemovedError.
         """
         await self._admission.admit()
         stored = 0

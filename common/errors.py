@@ -269,6 +269,13 @@ class PathNotFoundError(NotFoundError):
 # -- ours --------------------------------------------------------------------------------------------------------
 
 
+class AppsBeingRemovedError(UnavailableError):
+    """Asked again later, it is not found; or it is there after all, if its removal failed."""
+
+    slug = "app_being_removed"
+    default_message = "App is being removed"
+
+
 class CallsAlreadyExistError(ConflictError):
     slug = "call_already_exists"
     default_message = "Call already exists"

@@ -61,7 +61,10 @@ DESCRIPTIONS: Descriptions = {
         ),
     ),
     apps.delete_app: Description(
-        text="With its routes, calls, results and logs. Calls that wait are cancelled, calls that run are killed.",
+        text=(
+            "With its routes, calls, results and logs. Calls that wait are cancelled, calls that run are killed. Many"
+            " calls take a while; if it breaks off, the app is still there with what is left: ask again."
+        ),
         answers={"200": json(Done(message="App deleted"))},
         errors=(AppsNotFoundError, StoreUnavailableError),
     ),

@@ -20,6 +20,7 @@ from api.descriptions.parts import (
 )
 from api.handlers import invoke
 from common.errors import (
+    AppsBeingRemovedError,
     AppsMissingNameError,
     AppsNotFoundError,
     BodyNotTextError,
@@ -109,6 +110,7 @@ DESCRIPTIONS: Descriptions = {
             InvalidIdempotencyKeyError,
             IdempotencyKeyReusedError,
             BodyNotTextError,
+            AppsBeingRemovedError,
             QueueFullError,
             QueueUnavailableError,
             StoreUnavailableError,

@@ -8,6 +8,7 @@ from api.descriptions.headers import LOCATION
 from api.descriptions.parts import Description, Descriptions, json
 from api.handlers import steering
 from common.errors import (
+    AppsBeingRemovedError,
     AppsMissingNameError,
     CallIsFinalError,
     CallNotFinalError,
@@ -43,6 +44,7 @@ DESCRIPTIONS: Descriptions = {
             CallNotFoundError,
             CallNotFinalError,
             CallNotRetriableError,
+            AppsBeingRemovedError,
             QueueFullError,
             StoreUnavailableError,
         ),

@@ -7,6 +7,7 @@ from api.descriptions.headers import IDEMPOTENCY_KEY, LOCATION, REPLAYED, TRACEP
 from api.descriptions.parts import JSON, JSON_ERRORS, Content, Description, Descriptions, Either, json
 from api.handlers import submissions
 from common.errors import (
+    AppsBeingRemovedError,
     AppsMissingNameError,
     AppsNotFoundError,
     BodyNotTextError,
@@ -82,6 +83,7 @@ DESCRIPTIONS: Descriptions = {
             RoutesNotFoundError,
             InvalidConfigError,
             BodyNotTextError,
+            AppsBeingRemovedError,
             QueueFullError,
             StoreUnavailableError,
         ),

@@ -1,7 +1,8 @@
 """/v1/apps: create, list, show, change, delete apps."""
 
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 from aiohttp import web
 
@@ -13,6 +14,9 @@ from api.tokens import TOKEN
 from common.errors import AppsNameImmutableError, QueueUnavailableError
 from common.models import App, AppFilter
 from common.models.app import validate_config
+
+BATCH = 200  # of calls, or of keys, that are removed together
+BEFORE_ALL_IDS = UUID(int=0)
 
 
 async def list_apps(request: web.Request) -> web.Response:
@@ -57,14 +61,41 @@ async def update_app(request: web.Request) -> web.Response:
 
 async def delete_app(request: web.Request) -> web.Response:
     name = app_name_of(request)
+    await _empty(request, await request.app[STORE].get_app(name))
     unfinished = await request.app[STORE].remove_app(name)
     request.app[ANNOUNCER].tell(unfinished)
     request.app[ROUTES].forget(name)
     await request.app[TOKENS].reread()
-    # Without it what waits would be found to be gone when its turn comes, and what runs would run to its end.
-    with suppress(QueueUnavailableError):
-        await request.app[QUEUE].cancel(unfinished)
+    await _cancel_in_queue(request, unfinished)
     return json_response(Done(message="App deleted"))
+
+
+async def _empty(request: web.Request, app: App) -> None:
+    """Remove what waits or has ended, a batch at a time, before the app itself goes with what is left.
+
+    So nobody waits long for it, however much there is. If it breaks off, the app is still there, and smaller: asked
+    again, it goes on.
+    """
+    store, has_queue = request.app[STORE], True
+    after: UUID | None = BEFORE_ALL_IDS
+    while after is not None:
+        removed = await store.remove_calls_of_app(app, after, BATCH)
+        request.app[ANNOUNCER].tell(removed.unfinished)
+        if removed.unfinished and has_queue:  # once it is away, it is not waited for again and again
+            has_queue = await _cancel_in_queue(request, removed.unfinished)
+        after = removed.last
+    key: str | None = ""
+    while key is not None:
+        key = await store.remove_keys_of_app(app.name, key, BATCH)
+
+
+async def _cancel_in_queue(request: web.Request, unfinished: Sequence[UUID]) -> bool:
+    """Whether the queue could be told. Else what waits is found to be gone at its turn, and what runs goes on."""
+    try:
+        await request.app[QUEUE].cancel(unfinished)
+    except QueueUnavailableError:
+        return False
+    return True
 
 
 async def _body(request: web.Request) -> App:

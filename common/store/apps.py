@@ -1,5 +1,6 @@
 """The apps of the store. Validates nothing but that a name is given: names have their rules in the model."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,14 +13,16 @@ from common.errors import (
     DatastoreEmptyAppError,
     DatastoreEmptyAppNameError,
 )
-from common.models import App, AppFilter, Config, merge_config
+from common.models import App, AppFilter, CallStatus, Config, merge_config
 from common.models.app import validate_config
+from common.store.base import RemovedCalls
 from common.store.database import Connection, OnDatabase
 from common.store.queries import query
 from common.store.text import searchable
 
-# Everything in a full queue, and all that was kept of what ended, may belong to one app.
-REMOVE_TIMEOUT_S = 120.0
+# Of a page of calls. Payloads and results may be large, and nobody but who wants these very calls waits for it.
+PAGE_TIMEOUT_S = 120.0
+REMOVE_TIMEOUT_S = 30.0  # of each step when the app itself goes: meanwhile no sync call is recorded
 
 
 class Apps(OnDatabase):
@@ -57,16 +60,43 @@ class Apps(OnDatabase):
             validate_config(merged.config, "app.config")
             return _found(await connection.fetchrow(query("update_app"), name, merged.config))
 
+    async def remove_calls_of_app(self, app: App, after: UUID, limit: int) -> RemovedCalls:
+        page = searchable(app.name), app.created_at, after, limit
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(query("lock_page_of_app"), *page)
+            if not rows:
+                raise AppsNotFoundError
+            locked = [row for row in rows if row["status"] is not None]
+            await _remove_calls(connection, locked, PAGE_TIMEOUT_S)
+        last: UUID | None = rows[-1]["id"] if len(rows) == limit else None
+        return RemovedCalls(unfinished=_unfinished(locked), last=last)
+
+    async def remove_keys_of_app(self, app_name: str, after: str, limit: int) -> str | None:
+        page = searchable(app_name), after, limit
+        async with self._database.connection() as connection:
+            (row,) = await connection.fetch(query("remove_page_of_keys"), *page)
+        return row["last"] if row["count"] == limit else None
+
     async def remove_app(self, app_name: str) -> list[UUID]:
         require_app_name(app_name)
         name = searchable(app_name)
         async with self._database.transaction() as connection:
             if await connection.fetchrow(query("remove_app"), name) is None:
                 raise AppsNotFoundError
-            await connection.execute(query("remove_tokens_of_app"), name)
             rows = await connection.fetch(query("lock_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
-            await connection.execute(query("remove_calls_of_app"), name, timeout=REMOVE_TIMEOUT_S)
-        return [row["id"] for row in rows]
+            await _remove_calls(connection, rows, REMOVE_TIMEOUT_S)
+            await connection.execute(query("remove_keys_of_app"), name, timeout=REMOVE_TIMEOUT_S)
+            # Last, because from here on no token can be created or revoked.
+            await connection.execute(query("remove_tokens_of_app"), name)
+        return _unfinished(rows)
+
+
+async def _remove_calls(connection: Connection, rows: Sequence[Record], timeout_s: float) -> None:
+    await connection.execute(query("remove_calls"), [row["id"] for row in rows], timeout=timeout_s)
+
+
+def _unfinished(rows: Sequence[Record]) -> list[UUID]:
+    return [row["id"] for row in rows if not CallStatus(row["status"]).is_final]
 
 
 async def ensure_app(connection: Connection, app: App) -> None:

@@ -93,6 +93,16 @@ class CallResult(Struct, frozen=True, kw_only=True):
     format: str
 
 
+class RemovedCalls(Struct, frozen=True, kw_only=True):
+    """Calls of an app that are gone: ``unfinished`` are those that had not ended, for the queue to forget.
+
+    ``last``: the next page begins behind this id; None if there is none.
+    """
+
+    unfinished: list[UUID]
+    last: UUID | None
+
+
 class LogChunk(Struct, frozen=True, kw_only=True):
     """More of the log of a call that runs under *token*: from its byte ``first`` on, with the marks up to its end."""
 
@@ -181,7 +191,24 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         """Remove the app with its routes, tokens, calls, and their results, logs and keys, in one transaction.
 
         Returns the calls that had not ended: the queue has still to forget them. A run under way can't be recorded.
-        Raises DatastoreEmptyAppNameError, AppsNotFoundError.
+        Until it ends, submissions to the app are refused, and the records of sync calls of all apps wait: so most calls
+        and keys should be gone before, by remove_calls_of_app and remove_keys_of_app. Raises
+        DatastoreEmptyAppNameError, AppsNotFoundError.
+        """
+        ...
+
+    async def remove_calls_of_app(self, app: App, after: UUID, limit: int) -> RemovedCalls:
+        """Look at *limit* calls of the app behind *after*, by id; remove those that ended or wait, and what is theirs.
+
+        The app stays as it is, and so do calls that run or that somebody is changing. *app* is as get_app gave it:
+        another one that got its name since is not touched. Raises AppsNotFoundError if it is gone.
+        """
+        ...
+
+    async def remove_keys_of_app(self, app_name: str, after: str, limit: int) -> str | None:
+        """Look at *limit* keys of the app behind *after*; forget those whose calls are gone.
+
+        Returns the key that the next page begins behind; None if there is none.
         """
         ...
 
@@ -224,7 +251,7 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         """Store calls with payload and headers in one transaction; their places follow the list's order.
 
         All are stored when it returns, or none. Raises CallsAlreadyExistError if an id is taken, AppsNotFoundError if
-        an app is gone; none of them can be removed before the calls are stored.
+        an app is gone, AppsBeingRemovedError if it is just going; none can be removed before the calls are stored.
         """
         ...
 

@@ -12,6 +12,7 @@ import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from common.errors import (
+    AppsBeingRemovedError,
     AppsNotFoundError,
     CallNotFoundError,
     CallResultNotFoundError,
@@ -69,8 +70,10 @@ class Calls(OnDatabase):
                 rows = await connection.fetch(query("insert_calls"), *columns, self._keys_keep_s)
             except UniqueViolationError as error:
                 raise CallsAlreadyExistError from error
-        if not rows:
-            raise AppsNotFoundError
+            if not rows:
+                names = {submission.call.app_name for submission in submissions}
+                are_there = await connection.fetchval(query("count_apps"), names) == len(names)
+                raise AppsBeingRemovedError if are_there else AppsNotFoundError
         return _submitted(submissions, rows)
 
     async def prune_idempotency_keys(self, limit: int) -> int:

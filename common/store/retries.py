@@ -8,7 +8,12 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from common.errors import CallNotFinalError, CallNotFoundError, CallNotRetriableError
+from common.errors import (
+    AppsBeingRemovedError,
+    CallNotFinalError,
+    CallNotFoundError,
+    CallNotRetriableError,
+)
 from common.models import AFTER_ALL_IDS, Call, CallStatus, QueueEntry
 from common.store.apps import require_app_name
 from common.store.calls import shown
@@ -33,6 +38,8 @@ class Retries(OnDatabase):
             if not status.is_final:
                 raise CallNotFinalError.of(status)
             rows = await connection.fetch(query("retry"), [call_id], [new_id], name, False)
+            if not rows and await connection.fetchval(query("has_input"), call_id):
+                raise AppsBeingRemovedError
         if not rows:
             raise CallNotRetriableError
         return _retried(rows[0]).entry

@@ -85,15 +85,16 @@ class Steering(Protocol):
     async def retry(self, app_name: str, call_id: UUID, new_id: UUID) -> QueueEntry:
         """Store a new call, *new_id*, with the inputs, revision, priority and time limit of one that ended; no delay.
 
-        A dead call is dead no longer then. Raises DatastoreEmptyAppNameError, CallNotFoundError, CallNotFinalError, and
-        CallNotRetriableError for one without stored inputs.
+        A dead call is dead no longer then. Raises DatastoreEmptyAppNameError, CallNotFoundError, CallNotFinalError,
+        AppsBeingRemovedError, and CallNotRetriableError for one without stored inputs.
         """
         ...
 
     async def requeue_dead(self, ids: Sequence[UUID], new_ids: Sequence[UUID]) -> list[Retried]:
         """Retry those of *ids* that are dead, each as the new id at its place; all of it, or nothing.
 
-        Dead: given up after too many attempts, and not retried or requeued. Others are left out of the answer.
+        Dead: given up after too many attempts, and not retried or requeued. Others are left out of the answer, as are
+        those of an app that is being removed.
         """
         ...
 

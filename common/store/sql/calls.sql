@@ -2,7 +2,8 @@
 
 -- name: insert_calls
 -- One statement, so all or none. The places of the queue follow the list: the identity is drawn in the order of ord.
--- Whoever removes one of the apps waits for this, or was first: then nothing is stored and no row comes back.
+-- Whoever removes one of the apps waits for this, or was first: then nothing is stored and no row comes back, at once,
+-- whether or not that removal has ended: other apps' calls must not wait for it.
 -- A key waits for whoever is writing the same one, and comes back as it then is: the first writer's, unless that one is
 -- too old and so is replaced. A call is stored if it has no key, or if its key now names it. Keys are locked in order.
 WITH given AS (
@@ -17,7 +18,7 @@ WITH given AS (
         timeout_s, key, request_hash, ord
     )
 ), present AS (
-    SELECT name FROM apps WHERE name IN (SELECT app_name FROM given) ORDER BY name FOR KEY SHARE
+    SELECT name FROM apps WHERE name IN (SELECT app_name FROM given) ORDER BY name FOR KEY SHARE SKIP LOCKED
 ), accepted AS (
     SELECT *
     FROM given
@@ -66,6 +67,9 @@ SELECT
 FROM stored
 UNION ALL
 SELECT call_id, NULL, NULL, NULL, NULL, app_name, key, request_hash FROM keys
+
+-- name: count_apps
+SELECT count(*) FROM apps WHERE name = ANY ($1::text[])
 
 -- name: prune_idempotency_keys
 -- A key that somebody is replacing right now is passed over: it is not old any more.

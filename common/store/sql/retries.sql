@@ -3,6 +3,7 @@
 -- name: retry
 -- New calls with the inputs, the revision and the limits of those that ended, in the order of these. A dead one is none
 -- from here on, so that it comes back once, whoever asks. First the apps, then the calls, as their removal locks them.
+-- Those of an app that is being removed are left out, so that nobody waits for it.
 WITH given AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS given (old_id, new_id)
 ), present AS (
@@ -10,7 +11,7 @@ WITH given AS (
     FROM apps
     WHERE name IN (SELECT app_name FROM calls WHERE id IN (SELECT old_id FROM given))
     ORDER BY name
-    FOR KEY SHARE
+    FOR KEY SHARE SKIP LOCKED
 ), locked AS (
     SELECT calls.*, new_id
     FROM calls
@@ -45,6 +46,9 @@ WITH given AS (
     JOIN call_inputs ON call_id = locked.id
 )
 SELECT id, order_no, priority, 0::bigint AS delay_ms, memory_mb, parent_id FROM stored ORDER BY order_no
+
+-- name: has_input
+SELECT EXISTS (SELECT FROM call_inputs WHERE call_id = $1)
 
 -- name: get_dead
 SELECT *

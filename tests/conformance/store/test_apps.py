@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -161,15 +162,29 @@ async def test_no_call_of_an_app_that_is_gone_is_stored_nor_any_other_of_its_bat
         assert await connection.fetchval("SELECT count(*) FROM call_inputs") == 0
 
 
-async def test_a_call_that_waits_for_the_removal_of_its_app_is_refused(
+async def test_a_call_of_an_app_that_is_being_removed_is_refused_at_once(
     store: PostgresStore, app: App
 ) -> None:
+    await store.insert_app(App(name="other"))
+    async with store.get_database().acquire() as connection:
+        for end, afterwards in (("ROLLBACK", None), ("COMMIT", errors.AppsNotFoundError)):
+            await connection.execute("BEGIN")
+            await connection.execute("DELETE FROM apps WHERE name = 'app'")
+            async with asyncio.timeout(1):
+                for refused in ([a_call()], [a_call(app_name="other"), a_call()]):
+                    with pytest.raises(errors.AppsBeingRemovedError):
+                        await store.insert_calls(refused)
+                await store.insert_call(a_call(app_name="other"))
+            await connection.execute(end)
+            with pytest.raises(afterwards) if afterwards else nullcontext():
+                await store.insert_call(a_call())
+    assert len(await store.get_calls()) == 3
+
+
+async def test_a_change_of_an_app_refuses_no_call(store: PostgresStore, app: App) -> None:
     async with store.get_database().acquire() as connection, connection.transaction():
-        await connection.execute("DELETE FROM apps")
-        insertion = asyncio.create_task(store.insert_call(a_call()))
-        await until_blocked(store, 1)
-    with pytest.raises(errors.AppsNotFoundError):
-        await insertion
+        await connection.execute("UPDATE apps SET config = '{}'")
+        await store.insert_call(a_call())
 
 
 async def test_a_removal_takes_along_the_calls_that_were_being_stored(store: PostgresStore, app: App) -> None:
@@ -182,6 +197,6 @@ async def test_a_removal_takes_along_the_calls_that_were_being_stored(store: Pos
             return_exceptions=True,
         )
         failures = {type(answer) for answer in answers if isinstance(answer, Exception)}
-        assert failures <= {errors.AppsNotFoundError}
+        assert failures <= {errors.AppsNotFoundError, errors.AppsBeingRemovedError}
         assert await store.get_calls() == []
         await store.insert_app(APP)

@@ -122,6 +122,29 @@ async def test_a_list_reads_little_more_than_it_shows(store: PostgresStore, of_a
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments", "index", "column"),
+    [
+        ("lock_page_of_app", ("app", EPOCH, UUID(int=0), 200), "calls_by_app", "id"),
+        ("remove_page_of_keys", ("app", "", 200), "idempotency_keys_pkey", "key"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_page_of_what_goes_with_an_app_is_read_and_no_more(
+    store: PostgresStore, name: str, arguments: tuple[Any, ...], index: str, column: str, mode: str
+) -> None:
+    async with store.get_database().acquire() as connection, connection.transaction():
+        for setting in ("enable_seqscan", "enable_bitmapscan"):
+            await connection.execute(f"SET LOCAL {setting} = off")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query(name)}", *arguments)
+    found = nodes(json.loads(text)[0]["Plan"])
+    (page,) = [node for node in found if node["Node Type"] == "Limit"]
+    (scan,) = page["Plans"]
+    assert scan["Index Name"] == index
+    assert all(part in scan["Index Cond"] for part in ("app_name =", f"{column} >"))
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "index"),
     [
         ("settle_no_capacity", (1024, 20.0, 300.0, 500), "calls_waiting_by_memory"),

@@ -121,18 +121,31 @@ async def test_only_a_call_of_the_app_is_found(store: PostgresStore) -> None:
         await store.retry("", call.id, new_id())
 
 
-async def test_a_retry_waits_for_who_removes_the_app_and_stores_nothing(store: PostgresStore) -> None:
+async def test_a_retry_of_an_app_that_is_being_removed_is_refused_at_once_and_stores_nothing(
+    store: PostgresStore,
+) -> None:
     call = a_call()
     await submit(store, call)
     await end(store, call)
     async with store.get_database().acquire() as connection, connection.transaction():
         await connection.execute("DELETE FROM apps WHERE name = 'app'")
-        retrying = asyncio.create_task(store.retry("app", call.id, new_id()))
-        await until_blocked(store, 1)
-        await connection.execute("DELETE FROM calls")
-    with pytest.raises(errors.CallNotRetriableError):
-        await retrying
-    assert await count(store, "call_inputs") == 1  # the old one's: this test deletes only its row
+        async with asyncio.timeout(1):
+            with pytest.raises(errors.AppsBeingRemovedError):
+                await store.retry("app", call.id, new_id())
+    assert await count(store, "calls") == await count(store, "call_inputs") == 1  # the old one's
+
+
+async def test_a_requeue_leaves_out_what_is_of_an_app_that_is_being_removed(store: PostgresStore) -> None:
+    gone, other = await dead(store, 1), await dead(store, 1, app_name="other")
+    async with store.get_database().acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("DELETE FROM apps WHERE name = 'app'")
+        async with asyncio.timeout(1):
+            assert [one.parent_id for one in await requeue(store, gone + other)] == [other[0].id]
+        await transaction.rollback()
+    assert [call.id for call in await store.get_dead("", None, 10)] == [gone[0].id]
+    assert len(await requeue(store, gone)) == 1
 
 
 async def test_the_dead_are_those_that_were_given_up(store: PostgresStore) -> None:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from api.invocation import BATCH_MAX_CALLS, Accepted
 from api.keys import ROUTES, SUBMITTER
-from common.errors import AppsNotFoundError, CallsAlreadyExistError
+from common.errors import AppsBeingRemovedError, AppsNotFoundError, CallsAlreadyExistError
 from common.models import Call, new_id
+from common.store.base import Submission
 from tests.integration.api.served import ServedApi
 from tests.polling import eventually
 
@@ -100,6 +101,18 @@ async def test_a_bad_call_fails_alone(api: ServedApi) -> None:
     assert isinstance(answers[3], CallsAlreadyExistError)
     assert isinstance(answers[5], AppsNotFoundError)
     assert await api.rows() == 4
+
+
+async def test_nobody_waits_for_the_removal_of_anothers_app(api: ServedApi) -> None:
+    await api.create_route()
+    await api.create_route("other")
+    calls = [a_call(), replace(a_call(), app_name="other")]
+    async with api.store.get_database().acquire() as connection, connection.transaction():
+        await connection.execute("DELETE FROM apps WHERE name = 'app'")
+        async with asyncio.timeout(1):
+            refused, accepted = await api.app[SUBMITTER].submit_all([Submission(call=call) for call in calls])
+    assert isinstance(refused, AppsBeingRemovedError)
+    assert accepted == Accepted(calls[1].id, is_replay=False)
 
 
 async def test_a_client_that_goes_away_fails_nobody_else(api: ServedApi) -> None:

@@ -15,7 +15,6 @@ from api.keys import BODIES
 from common.settings import Settings
 from deploy.local import LocalPostgres
 from tests.integration.api.served import Answer, ServedApi
-from tests.integration.api.test_group_commit import waiting
 from tests.polling import eventually
 
 CALLS = "/v1/apps/app/calls"
@@ -339,17 +338,15 @@ async def test_a_call_that_the_store_refuses_harms_no_other(api: ServedApi) -> N
     assert await api.rows() == 2
 
 
-async def test_calls_of_an_app_that_goes_meanwhile_are_told_so(api: ServedApi) -> None:
+async def test_calls_of_an_app_that_is_just_going_are_told_so(api: ServedApi) -> None:
     await api.create_route()
     assert (await api.post(CALLS, {"path": "/hello"})).status == 202  # the route is known from now on
     async with api.store.get_database().acquire() as connection, connection.transaction():
         await connection.execute("DELETE FROM calls")
         await connection.execute("DELETE FROM apps")
         body = {"calls": [{"path": "/hello", "idempotency_key": key} for key in "aab"]}
-        asking = asyncio.create_task(api.post(CALLS, body))
-        await eventually(lambda: waiting(api))
-    results = (await asking).json["results"]
-    assert [error_of(result) for result in results] == [(404, "app_not_found", "")] * 3
+        results = (await api.post(CALLS, body)).json["results"]
+    assert [error_of(result) for result in results] == [(503, "app_being_removed", "")] * 3
     for table in ("calls", "idempotency_keys"):
         assert await api.rows(table) == 0
 

@@ -9,18 +9,20 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from deploy.local import LocalPostgres, LocalRedis, LocalServerError, RedisChoice
-from tests.databases import DatabaseStock, execute, with_database
 
 TEMPLATE = "millrace_template"
+MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
+SERVERS_BYTES = 3 * 2**30
 
 
 def skip_or_fail(missing: str) -> NoReturn:
@@ -32,8 +34,12 @@ def skip_or_fail(missing: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def servers_directory() -> Iterator[Path]:
-    """A directory that the servers' account can pass through; pytest's own are closed to it when root tests."""
-    directory = Path(tempfile.mkdtemp(prefix="millrace-test-"))
+    """A directory that the servers' account can pass through; pytest's own are closed to it when root tests.
+
+    In memory where there is enough: a fresh database for each test is hundreds of new files.
+    """
+    parent = MEMORY if _can_hold_servers(MEMORY) else None
+    directory = Path(tempfile.mkdtemp(prefix="millrace-test-", dir=parent))
     directory.chmod(0o711)
     yield directory
     shutil.rmtree(directory)
@@ -41,12 +47,12 @@ def servers_directory() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_url(servers_directory: Path) -> AsyncIterator[str]:
-    """An embedded Postgres, with the migrated template that `databases` are copies of."""
+    """An embedded Postgres, with the migrated template that `database_url` copies."""
     from common.store.migrate import migrate  # only here: unit tests need neither servers nor the store
 
     async with LocalPostgres(servers_directory / "postgres") as server:
-        await execute(server.url, f"CREATE DATABASE {TEMPLATE}")
-        connection = await asyncpg.connect(with_database(server.url, TEMPLATE))
+        await _execute(server.url, f"CREATE DATABASE {TEMPLATE}")
+        connection = await asyncpg.connect(_with_database(server.url, TEMPLATE))
         try:
             await migrate(connection)
         finally:
@@ -54,17 +60,10 @@ async def postgres_url(servers_directory: Path) -> AsyncIterator[str]:
         yield server.url
 
 
-@pytest.fixture(scope="session")
-def databases(postgres_url: str) -> Iterator[DatabaseStock]:
-    """Migrated, empty databases for whoever needs one."""
-    with closing(DatabaseStock(postgres_url, TEMPLATE)) as stock:
-        yield stock
-
-
 @pytest.fixture
-def database_url(databases: DatabaseStock) -> Iterator[str]:
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """A migrated, empty database of the test's own."""
-    with databases.one() as url:
+    async with _database(postgres_url, TEMPLATE) as url:
         yield url
 
 
@@ -82,10 +81,8 @@ async def own_postgres(servers_directory: Path) -> AsyncIterator[LocalPostgres]:
 @pytest.fixture
 async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
     """A database of the test's own without any table."""
-    name = f"empty_{secrets.token_hex(6)}"
-    await execute(postgres_url, f"CREATE DATABASE {name}")
-    yield with_database(postgres_url, name)
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with _database(postgres_url, "template1") as url:
+        yield url
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -131,3 +128,32 @@ async def _redis(directory: Path, choice: RedisChoice) -> AsyncIterator[str]:
         yield server.url
     finally:
         await server.stop()
+
+
+def _can_hold_servers(directory: Path) -> bool:
+    """Whether there is room, and programs may run from there."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize >= SERVERS_BYTES and not found.f_flag & os.ST_NOEXEC
+
+
+@asynccontextmanager
+async def _database(server_url: str, template: str) -> AsyncIterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _with_database(server_url, name)
+    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

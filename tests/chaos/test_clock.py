@@ -20,7 +20,7 @@ from tests.chaos.measured import Note
 from tests.chaos.scene import SHAPE, fault, under_load
 from tests.chaos.yard import HASTY, Yard
 from tests.conformance.queue.servers import TcpRedis
-from tests.conftest import skip_or_fail
+from tests.conftest import MEMORY, skip_or_fail
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="session")]
@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="session"
 PLAN = Plan(apis=1, workers=2, settings=HASTY)
 HOUR_S = 3600
 BACK_S, DELAY_S, LATE_S = 3, 1, 3
+SHARED = "*faketime_*"  # how libfaketime names its shared memory
 BACK = "delayed calls run later by as much; nothing else"
 FORWARD = "delayed calls run early, and what runs at that moment runs twice"
 RUNNER = """\
@@ -73,9 +74,12 @@ async def clock(tmp_path: Path) -> AsyncIterator[Clock]:
     runner.write_text(RUNNER.format(library=libraries[0], file=file, program=program))
     runner.chmod(0o755)
     redis = TcpRedis(runner, tmp_path / "data")
+    others = set(MEMORY.glob(SHARED))
     await redis.start()
     yield Clock(redis, file)
     await redis.kill()
+    for left in set(MEMORY.glob(SHARED)) - others:  # a process that is killed can't remove its own
+        left.unlink()
 
 
 async def test_jumps(yard: Yard, clock: Clock, note: Note) -> None:

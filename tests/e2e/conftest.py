@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.databases import DatabaseStock
+from tests.conftest import TEMPLATE, _database
 from tests.e2e.system import System, no_containers
 from tests.images.python_image import build_image
 from tests.shell_image import shell_image
@@ -30,10 +30,10 @@ async def system(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_system(
-    databases: DatabaseStock, redis_url: str, shell_image: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_url: str, redis_url: str, shell_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
     """A system with one worker of four slots, for all tests of a module: each has routes of its own."""
-    with databases.one() as database_url:
+    async with _database(postgres_url, TEMPLATE) as database_url:
         async with System(database_url, redis_url, tmp_path_factory.mktemp("shared")) as system:
             await system.start_worker(worker_slots=4, result_max_bytes=2 * 2**20)
             yield system

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from common import errors
 from common.settings import Settings
-from tests.databases import DatabaseStock
+from tests.conftest import TEMPLATE, _database
 from tests.integration.api.malformed import DEFINITIONS, Bad
 from tests.integration.api.malformed_calls import BODY_MAX_BYTES, REQUESTS
 from tests.integration.api.served import ServedApi
@@ -102,9 +102,9 @@ RAW = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(databases: DatabaseStock, redis_url: str) -> AsyncIterator[ServedApi]:
+async def api(postgres_url: str, redis_url: str) -> AsyncIterator[ServedApi]:
     """One api for all: what it has at first it must have at the end, an app of three routes and a finished call."""
-    with databases.one() as database_url:
+    async with _database(postgres_url, TEMPLATE) as database_url:
         settings = Settings(
             database_url=database_url,
             redis_url=redis_url,

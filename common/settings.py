@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from common.errors import SettingsError
+from common.service_links import is_service_link
 
 PREFIX = "MILLRACE_"
 LEASE_MIN_S = 1.0
@@ -109,7 +110,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that *environ* asks for. Raises SettingsError naming the variable that is unknown or bad."""
-    given = {name[len(PREFIX) :]: value for name, value in environ.items() if name.startswith(PREFIX)}
+    given = {
+        name.removeprefix(PREFIX): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and not is_service_link(name.removeprefix(PREFIX), value)
+    }
     known = Settings.__struct_fields__
     for name in given:
         if name.lower() not in known or name != name.upper():

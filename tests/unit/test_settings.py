@@ -49,6 +49,44 @@ def test_a_misspelt_or_bad_variable_is_named(name: str, value: str) -> None:
     assert caught.value.field == name
 
 
+OF_A_SERVICE = """
+    SERVICE_HOST=10.3.2.1 SERVICE_PORT=8080 SERVICE_PORT_HTTP=8080 PORT=tcp://10.3.2.1:8080
+    PORT_8080_TCP=tcp://10.3.2.1:8080 PORT_8080_TCP_PROTO=tcp PORT_8080_TCP_PORT=8080 PORT_8080_TCP_ADDR=10.3.2.1
+    PORT_53_UDP=udp://[fd00::1]:53 PORT_53_UDP_PROTO=udp PORT_53_UDP_PORT=53 PORT_53_UDP_ADDR=fd00::1
+""".split()
+
+
+@pytest.mark.parametrize("service", ["MILLRACE", "MILLRACE_API", "MILLRACE_WORKER", "MILLRACE_2"])
+def test_variables_of_a_kubernetes_service_are_not_ours(service: str) -> None:
+    injected = dict(variable.split("=") for variable in OF_A_SERVICE)
+    settings = load_settings({f"{service}_{name}": value for name, value in injected.items()})
+    assert (settings.port, settings.worker_port) == (Settings().port, Settings().worker_port)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *("PORT=tcp://elsewhere:1", "PORT=http://10.3.2.1:80", "PORT=tcp://10.3.2.1", "SERVICE_PORT=http"),
+        *(
+            "SERVICE_HOST=localhost",
+            "SERVICE_HOSTS=10.3.2.1",
+            "PORT_8080=tcp://10.3.2.1:8080",
+            "SERVICE=10.3.2.1",
+        ),
+        *(
+            "PORT_8080_TCP=8080",
+            "PORT_8080_TCP_NAME=http",
+            "WORKER_PORTS=8080",
+            "worker_service_host=10.3.2.1",
+        ),
+    ],
+)
+def test_what_is_only_like_a_kubernetes_variable_is_refused(variable: str) -> None:
+    name, value = f"MILLRACE_{variable}".split("=")
+    with pytest.raises(SettingsError, match=name):
+        load_settings({name: value})
+
+
 def test_a_wrong_choice_is_told_the_right_ones() -> None:
     with pytest.raises(
         SettingsError, match=r"^MILLRACE_NETWORK: Invalid enum value 'host' \(one of bridge, none\)$"

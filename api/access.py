@@ -4,12 +4,12 @@ Without any token, guard.py's rules for this machine hold instead. What is not k
 refusal never depends on what exists. Knows nothing of what handlers do with what is let through.
 """
 
-import ipaddress
 import re
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.clients import CLIENT, Client, name_of
 from api.guard import check_local
 from api.handlers import apps, invoke
 from api.keys import CORS, METRICS, RATE_LIMIT, ROUTES, SETTINGS, TOKENS
@@ -31,7 +31,6 @@ from common.models import Scope, Token
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _NOT_SERVED = {"v1": APINotSupportedError, "r": InvokeNotSupportedError}
 _SHOW_ONLY_OWN = frozenset({apps.list_apps})  # of no app by their path: they look at the token themselves
-_IPV6_CLIENT_BITS = 64  # what one customer is given: single addresses are theirs to make up
 
 
 @web.middleware
@@ -74,8 +73,14 @@ async def _check(request: web.Request) -> None:
     _check_served(request)
     secret = _secret_of(request)
     token = tokens.find(secret) if secret else None
-    _check_rate(request, token)
-    request[TOKEN] = token
+    client = Client(
+        name_of(token, request.remote),
+        is_management=endpoint.access is not Access.INVOKE
+        or (token is not None and token.scope is Scope.ADMIN),
+        is_anonymous=tokens.exist and token is None,
+    )
+    _check_rate(request, client)
+    request[TOKEN], request[CLIENT] = token, client
     if not tokens.exist or (token and may(token, endpoint, request.match_info.get("app"))):
         return
     if not await _is_public(request, endpoint):
@@ -103,24 +108,9 @@ def _secret_of(request: web.Request) -> str | None:
     return match[1] if match else None
 
 
-def _check_rate(request: web.Request, token: Token | None) -> None:
-    limit = request.app[RATE_LIMIT]
-    if not limit.is_on:
-        return
-    client = f"token {token.id}" if token else f"address {client_address(request.remote or '')}"
-    if retry_after_s := limit.take(client):
+def _check_rate(request: web.Request, client: Client) -> None:
+    if retry_after_s := request.app[RATE_LIMIT].take(client.name):
         raise RateLimitedError(retry_after_s)
-
-
-def client_address(address: str) -> str:
-    """What stands for one client: its address, of IPv6 the network that it is in."""
-    try:
-        ip = ipaddress.IPv6Address(address)
-    except ValueError:
-        return address
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(ip), _IPV6_CLIENT_BITS), strict=False))
 
 
 async def _is_public(request: web.Request, endpoint: Endpoint) -> bool:

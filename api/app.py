@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[STOPPING] = asyncio.Event()
     app[METRICS] = Metrics()
-    app[BODIES] = BodyBudget()
+    app[BODIES] = BodyBudget(settings.body_stall_s)
     app[CORS] = cors
     app[LIFE] = QueueLife()
     app[RATE_LIMIT] = RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst)

@@ -15,7 +15,9 @@ from uuid import UUID
 
 from aiohttp import web
 
+from api.clients import CLIENT
 from api.outage import Outage
+from api.shares import Shares
 from api.streams import is_gone
 from common.errors import CallNotFoundError, StoreUnavailableError, TooManyFollowersError
 from common.models import Call
@@ -24,6 +26,7 @@ from common.store.base import Datastore
 from common.telemetry.logs import get_logger
 
 FOLLOWERS_MAX = 1000  # in one process
+MANAGEMENT_FOLLOWERS = 50
 REREAD_S = 5.0
 LOOK_PAUSE_S = 0.5
 RETRY_S = 1.0
@@ -89,9 +92,8 @@ class Following:
         self._store = store
         self._queue = queue
         self._is_let_in = is_let_in
-        self._max_followers = max_followers
+        self.shares = Shares(max_followers, MANAGEMENT_FOLLOWERS)
         self._followers: dict[UUID, set[Follower]] = {}
-        self._count = 0
         self._is_draining = False
         self._stale: set[UUID] = set()
         self._has_stale = asyncio.Event()
@@ -105,7 +107,7 @@ class Following:
     @property
     def count(self) -> int:
         """How many followers there are."""
-        return self._count
+        return self.shares.used
 
     @contextmanager
     def follow(self, call_id: UUID, request: web.BaseRequest) -> Iterator[Follower]:
@@ -113,13 +115,16 @@ class Following:
 
         Raises TooManyFollowersError.
         """
-        if self._count >= self._max_followers:
-            raise TooManyFollowersError
+        client = request[CLIENT]
+        if not self.shares.take(client, 1):
+            raise TooManyFollowersError(
+                f"{TooManyFollowersError.default_message}: {self.shares.state(client, 'followers')}."
+                " End some, or read calls instead of following them"
+            )
         follower = Follower(call_id, request)
         if self._is_draining:
             follower.end()
         self._followers.setdefault(call_id, set()).add(follower)
-        self._count += 1
         self._is_busy.set()
         try:
             yield follower
@@ -146,8 +151,8 @@ class Following:
         followers.discard(follower)
         if not followers:
             del self._followers[follower.call_id]
-        self._count -= 1
-        if not self._count:
+        self.shares.give_back(follower.request[CLIENT], 1)
+        if not self.shares.used:
             self._is_busy.clear()
 
     async def _listen_forever(self) -> None:

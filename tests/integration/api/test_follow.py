@@ -234,11 +234,13 @@ async def test_who_goes_away_follows_no_longer(call: Followed, suffix: str) -> N
 
 @pytest.mark.parametrize("suffix", ["?wait=60", "/events", "/log?follow=1"])
 async def test_one_follower_too_many_is_told_to_come_later(call: Followed, suffix: str) -> None:
-    call.api.app[FOLLOWING]._max_followers = 2
+    shares = call.api.app[FOLLOWING].shares
+    shares.total, shares.reserve = 4, 0
     waiting = [call.waiting(), call.waiting()]
     await call.has_followers(2)
     answer = await call.api.get(call.path + suffix)
     assert (answer.status, answer.json["error"]["code"]) == (503, "too_many_followers")
+    assert "this client holds 2 of 4 followers, all clients 2" in answer.message
     assert answer.headers["Retry-After"]
     assert status_of(await call.api.get(call.path)) == "queued"
     assert b"millrace_followers 2.0" in (await call.api.get("/metrics")).body
@@ -246,6 +248,30 @@ async def test_one_follower_too_many_is_told_to_come_later(call: Followed, suffi
     for answer in await asyncio.gather(*waiting):
         assert status_of(answer) == "success"
     assert (await call.api.get(call.path + suffix)).status == 200
+
+
+async def test_one_token_leaves_followers_to_others_and_some_to_management(call: Followed) -> None:
+    api = call.api
+    shares = api.app[FOLLOWING].shares
+    shares.total, shares.reserve = 8, 4
+    admin = api.secret = await api.create_token()
+    tokens = [await api.create_token("invoke", "app") for _ in range(2)]
+
+    async def follows(secret: str) -> bool:
+        count = api.app[FOLLOWING].count
+        asked = asyncio.create_task(
+            api.get(call.path + "?wait=30", headers={"Authorization": f"Bearer {secret}"})
+        )
+        waiting.append(asked)
+        await eventually(lambda: asked.done() or api.app[FOLLOWING].count > count)
+        return not asked.done()
+
+    waiting: list[asyncio.Task[Answer]] = []
+    assert [await follows(tokens[0]) for _ in range(5)] == [True] * 4 + [False]
+    assert not await follows(tokens[1])  # the rest is for management
+    assert await follows(admin)
+    await call.settle(await call.claim())
+    assert [answer.status for answer in await asyncio.gather(*waiting)] == [200] * 4 + [503] * 2 + [200]
 
 
 async def test_who_may_ask_no_longer_follows_no_longer(call: Followed) -> None:

@@ -122,13 +122,16 @@ async def test_calls_that_come_together_do_not_pass_a_full_queue(small_api: Serv
 
 async def test_bodies_take_no_more_memory_than_all_may_together(api: ServedApi) -> None:
     path = await api.create_route()
-    budget = api.app[BODIES]
-    budget._max_bytes = 1000
+    shares = api.app[BODIES].shares
+    shares.total, shares.reserve = 1000, 0
     answer = await api.ask("POST", path, data=b"x" * 1001)
-    assert refused(answer, 503, "Timed out - server too busy")
+    assert (answer.status, answer.json["error"]["code"]) == (503, "server_busy")
+    assert answer.message.startswith(
+        "Timed out - server too busy: of request bodies under way this client holds"
+    )
     assert answer.headers["Retry-After"] == "15"
     await api.submit(path, b"x" * 1000)
-    assert budget.held_bytes == 0
+    assert api.app[BODIES].held_bytes == 0
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for(

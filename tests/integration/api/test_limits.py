@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
 
 from api import protocol
+from api.keys import BODIES
 from api.protocol import HEADER_MAX_BYTES, HEADERS_MAX, LINE_MAX_BYTES
 from common.settings import Settings
 from tests.integration.api.served import ServedApi
@@ -115,3 +117,68 @@ async def test_what_is_no_http_is_told_so_in_json(api: ServedApi) -> None:
         body = answer.partition(b"\r\n\r\n")[2]
         assert status == 400
         assert json.loads(body) == {"error": {"message": "Malformed HTTP request", "code": "http_malformed"}}
+
+
+async def stalled(api: ServedApi, path: str, secret: str, body: bytes) -> asyncio.StreamWriter:
+    """A request whose body came but for its last byte."""
+    before = api.app[BODIES].held_bytes
+    _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n"
+    writer.write(f"{head}Content-Length: {len(body) + 1}\r\n\r\n".encode() + body)
+    await eventually(lambda: api.app[BODIES].held_bytes == before + len(body))
+    return writer
+
+
+async def test_stalled_bodies_of_one_client_leave_room_for_others_and_for_management(
+    settings: Settings,
+) -> None:
+    async with ServedApi(replace(settings, body_max_bytes=1_000_000)) as api:
+        await leave_room(api)
+
+
+async def leave_room(api: ServedApi) -> None:
+    path = await api.create_route(public=True)
+    admin = api.secret = await api.create_token()
+    other = await api.create_token("invoke", "app")
+    shares = api.app[BODIES].shares
+    shares.total, shares.reserve = 10_000_000, 1_000_000
+    stalls = [await stalled(api, path, "", b"x" * 999_999) for _ in range(5)]
+    api.secret = ""
+    answer = await api.ask("POST", path, data=b"x" * 999_999)
+    assert (answer.status, answer.json["error"]["code"]) == (503, "server_busy")
+    assert "this client holds" in answer.message
+    api.secret = other
+    assert (await api.ask("POST", path, data=b"x" * 1_000_000)).status == 202
+    stalls += [await stalled(api, path, other, b"x" * 999_999) for _ in range(2)]
+    shares.total = shares.used + shares.reserve
+    assert (await api.ask("POST", path, data=b"x")).status == 503
+    api.secret = admin
+    assert (await api.post("/v1/apps", {"app": {"name": "more"}})).status == 200
+    for stall in stalls:
+        stall.close()
+    await eventually(lambda: api.app[BODIES].held_bytes == 0)
+
+
+async def test_a_body_that_stalls_is_given_up_and_one_that_is_slow_is_not(settings: Settings) -> None:
+    async with ServedApi(replace(settings, body_stall_s=0.5)) as api:
+        path = await api.create_route()
+        request = (
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n"
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(request % path.encode() + b"x" * 99_999)
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"}}")
+        error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert error["code"] == "body_timeout"
+        assert "16384 bytes in each 0.5 s" in error["message"]
+        writer.close()
+        assert api.app[BODIES].held_bytes == 0
+
+        async def slow() -> AsyncIterator[bytes]:
+            for _ in range(5):
+                yield b"x" * 20_000
+                await asyncio.sleep(0.2)
+
+        assert (await api.ask("POST", path, data=slow())).status == 202

@@ -3,7 +3,8 @@
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from api.access import _SHOW_ONLY_OWN, _secret_of, client_address, may
+from api.access import _SHOW_ONLY_OWN, _secret_of, may
+from api.clients import client_address
 from api.handlers import apps, health
 from api.urls import URLS, Access, Endpoint
 from common.models import Scope, Token, new_id

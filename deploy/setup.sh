@@ -8,7 +8,7 @@ VENV=$ROOT/.venv
 DOCKERD_LOG=/var/log/millrace-dockerd.log
 DOCKERD_START_S=60
 
-if [[ -t 1 ]]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'; else bold='' dim='' red='' plain=''; fi
+if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'; else bold='' dim='' red='' plain=''; fi
 
 step() { printf '%s==>%s %s\n' "$bold" "$plain" "$*"; }
 note() { printf '    %s%s%s\n' "$dim" "$*" "$plain"; }
@@ -18,6 +18,8 @@ fail() {
     for line in "$@"; do printf '       %s\n' "$line" >&2; done
     exit 1
 }
+# refuse: what was typed makes no sense. Exit code 2.
+refuse() { (fail "$@") || exit 2; }
 
 is_root() { [[ $EUID -eq 0 ]]; }
 

@@ -42,7 +42,9 @@ def main(url: str) -> None:
 
 
 @main.command("up")
-@click.option("--demo", is_flag=True, help="First show it at work with a few calls of a demo function.")
+@click.option(
+    "--demo", is_flag=True, help="At the first start, with no app yet: show it at work with a few calls."
+)
 @click.option("--once", is_flag=True, help="Stop everything once it is ready (and the demo has run).")
 @examples("millrace up --demo --once")
 def up_command(demo: bool, once: bool) -> None:

@@ -31,10 +31,22 @@ CONNECT_S = 10.0
 TEXT_PLAIN = {"Accept": "text/plain, */*"}
 
 
-class _Depth(msgspec.Struct):
+class QueueState(msgspec.Struct):
+    """What ``GET /v1/queue`` says, as far as it matters here."""
+
     ready: dict[str, int]
     delayed: int
     leased: int
+    is_paused: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """How many calls it holds that have not ended."""
+        return sum(self.ready.values()) + self.delayed + self.leased
+
+
+class _AppNames(msgspec.Struct):
+    apps: list[dict[str, object]]
 
 
 class Client:
@@ -177,10 +189,13 @@ class Client:
         """Return what a call that has ended wrote to its standard output."""
         return (await self.ask("GET", call_path(app, call_id, "result"))).decode(errors="replace")
 
-    async def count_waiting(self) -> int:
-        """Return how many calls the queue holds that have not ended."""
-        depth = decode(await self.get_depth(), _Depth)
-        return sum(depth.ready.values()) + depth.delayed + depth.leased
+    async def get_queue_state(self) -> QueueState:
+        """Return what the queue holds, and whether it is paused."""
+        return decode(await self.get_depth(), QueueState)
+
+    async def has_apps(self) -> bool:
+        """Whether there is any app."""
+        return bool(decode(await self.ask("GET", "/v1/apps", query={"per_page": "1"}), _AppNames).apps)
 
     async def get_depth(self) -> bytes:
         """Return the depth of the queue, as the api's JSON."""

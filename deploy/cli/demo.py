@@ -104,6 +104,8 @@ async def _await_final(client: Client, ids: list[str], show: Callable[[str], Non
                 show(f"{ended} of {len(ids)} have ended")
                 if ended == len(ids):
                     return records
+                if (await client.get_queue_state()).is_paused:
+                    raise DemoError("somebody paused the queue, so no call runs: `millrace queue resume`")
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         states = ", ".join(record.status for record in records)

@@ -93,14 +93,15 @@ class Service:
         give_up_at_s = time.monotonic() + (self._program.stop[0][1] if self._child is not None else 0)
         while True:
             try:
-                self._refuse_taken_port()
+                self.refuse_taken_port()
                 return
             except ServiceError:
                 if time.monotonic() >= give_up_at_s:
                     raise
             await asyncio.sleep(POLL_S)
 
-    def _refuse_taken_port(self) -> None:
+    def refuse_taken_port(self) -> None:
+        """Raise ServiceError, which names the setting, unless the port can be listened on now."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             socket.create_server((self.host.strip("[]"), self.port), family=family).close()
@@ -108,7 +109,7 @@ class Service:
             variable = "MILLRACE_PORT" if self.name == "api" else "MILLRACE_WORKER_PORT"
             raise ServiceError(
                 f"the {self.name} can't listen on {self.host}:{self.port} ({error.strerror}): "
-                f"stop what uses it, or set {variable}"
+                f"stop what uses it, or set {variable} to another port"
             ) from error
 
 

@@ -15,7 +15,7 @@ from deploy.cli.demo import run_demo
 from deploy.cli.demo_hot import run_hot_demo
 from deploy.cli.keeper import Keeper
 from deploy.cli.logs import nothing, warnings_of_ours
-from deploy.cli.service import Service
+from deploy.cli.service import Service, ServiceError
 from deploy.cli.terminal import Terminal
 from deploy.local import LocalPostgres, LocalRedis
 from deploy.local.account import own_account, service_account
@@ -25,7 +25,6 @@ API_STOP_S = 15.0
 # The children write to files, and what a person must see is picked from there: in one format, at once.
 LOGGING = {"MILLRACE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
 FOR_US_ALONE = ("MILLRACE_TOKEN",)
-TOKEN_NEEDED = (401, 403)
 WORKER_STOP_MARGIN_S = 60.0  # its supervisor kills an overdue child, and then cleans up after it
 
 
@@ -53,26 +52,60 @@ async def up(
 ) -> None:
     """Start everything and keep it running until cancelled; with *once*, only until it is ready.
 
-    Raises FatalError with the reason when something can't be started or the demo fails. However it ends, all that
-    was started is stopped, in reverse order."""
+    With *demo*, the first start shows one. Raises FatalError with the reason when something can't be started or the
+    demo fails. However it ends, all that was started is stopped, in reverse order."""
     data = Path(settings.data_dir)
+    _refuse_taken_ports(settings, environ, data)
     terminal.title("Starting Millrace")
     async with _data_directory(data) as logs, _keeper(terminal) as keeper:
         passed = {name: value for name, value in environ.items() if name not in FOR_US_ALONE}
         environ = {**passed, **await _start_servers(keeper, settings, data), **LOGGING}
         api = _api(settings, environ, logs)
         await keeper.start(api, api.url, warnings_of_ours)
-        if demo:
-            one_slot = _worker(settings, {**environ, "MILLRACE_WORKER_SLOTS": "1"}, logs)
-            async with Client(api.url, settings.token) as client:
-                demo = await _demonstrate(client, one_slot, keeper, terminal, once=once)
-            if once:
-                return
+        async with Client(api.url, settings.token) as client:
+            is_first = await is_first_start(client, terminal)
+            if demo and is_first:
+                one_slot = _worker(settings, {**environ, "MILLRACE_WORKER_SLOTS": "1"}, logs)
+                await run_demo(client, keeper, one_slot, terminal)
+                await run_hot_demo(client, terminal)
+                if once:
+                    return
+                terminal.title("Starting the worker with all its slots")
+                await keeper.stop(one_slot)
+            elif demo:
+                terminal.note("  no demo: it is for the first start, while there is no app")
         worker = _worker(settings, environ, logs)
         await keeper.start(worker, worker.url, warnings_of_ours)
         if not once:
-            _show_ready(terminal, api, logs, "demo/hello" if demo else "APP/ROUTE")
+            _show_ready(terminal, api, logs, "demo/hello" if demo and is_first else "APP/ROUTE")
             await asyncio.Event().wait()
+
+
+def _refuse_taken_ports(settings: Settings, environ: Mapping[str, str], data: Path) -> None:
+    """Raise ServiceError for a port that can't be had, before anything is started."""
+    services = _api(settings, environ, data), _worker(settings, environ, data)
+    for service in services:
+        service.refuse_taken_port()
+    if len({service.url for service in services}) == 1:
+        raise ServiceError(
+            f"the api and the worker can't both listen on {services[0].url}: set MILLRACE_WORKER_PORT to another port"
+        )
+
+
+async def is_first_start(client: Client, terminal: Terminal) -> bool:
+    """Whether there is nothing yet: no app, no call. Says what a person should know of what is there."""
+    try:
+        queue = await client.get_queue_state()
+        if queue.is_paused:
+            terminal.warning("the queue is paused: no call runs until `millrace queue resume`")
+        elif queue.waiting:
+            terminal.note(f"  {queue.waiting} calls wait from before")
+        return not (queue.is_paused or queue.waiting or await client.has_apps())
+    except ClientError as error:
+        if not error.is_of_api:  # it refuses: a token is needed, or it does not serve /v1
+            raise
+        terminal.note(f"  what is there can't be seen: {error}")
+        return False
 
 
 @asynccontextmanager
@@ -127,32 +160,6 @@ async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict
             await keeper.start(server, str(server.directory), nothing)
             found[variable] = server.url
     return found
-
-
-async def _demonstrate(
-    client: Client, worker: Service, keeper: Keeper, terminal: Terminal, *, once: bool
-) -> bool:
-    """Run the demo; but when calls wait from before, only with *once*: their owner wants them run, not a demo.
-
-    Nor without a token where one is needed. Returns whether it ran."""
-    try:
-        waiting = await client.count_waiting()
-    except ClientError as error:
-        if once or error.status not in TOKEN_NEEDED:
-            raise
-        terminal.note("  there are tokens, and MILLRACE_TOKEN is no admin's: the demo is left out")
-        return False
-    if waiting and not once:
-        terminal.note(f"  {waiting} calls wait from before: the demo is left out")
-        return False
-    if waiting:
-        terminal.note(f"  {waiting} calls wait from before: they run too, and take their time")
-    await run_demo(client, keeper, worker, terminal)
-    await run_hot_demo(client, terminal)
-    if not once:
-        terminal.title("Starting the worker with all its slots")
-        await keeper.stop(worker)
-    return True
 
 
 def _api(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:

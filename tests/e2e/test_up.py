@@ -113,7 +113,7 @@ async def test_calls_that_wait_when_it_is_stopped_run_after_the_next_start(machi
     await machine.end(again)
 
 
-async def test_an_api_that_is_killed_comes_back(machine: Machine) -> None:
+async def test_an_api_that_is_killed_comes_back_and_a_paused_queue_is_said(machine: Machine) -> None:
     process = await machine.up()
     await machine.ready(process)
     api = next(pid for pid in _children(process.pid) if b"-m\0api" in _command(pid))
@@ -121,7 +121,13 @@ async def test_an_api_that_is_killed_comes_back(machine: Machine) -> None:
     await eventually(lambda: _command(api) == b"")
     async with Client(machine.url) as client:
         await eventually(lambda: _answers(client), timeout_s=30)
+        await client.ask("POST", "/v1/queue/pause")
     await machine.end(process)
+    paused = await machine.up("--demo", "--once")
+    async with asyncio.timeout(30):
+        output = (await paused.communicate())[0].decode()
+    assert (paused.returncode, "Demo" in output) == (0, False)
+    assert "the queue is paused" in output
 
 
 async def _has_ended(client: Client, call_id: str) -> bool:
@@ -130,7 +136,7 @@ async def _has_ended(client: Client, call_id: str) -> bool:
 
 async def _answers(client: Client) -> bool:
     try:
-        return await client.count_waiting() >= 0
+        return (await client.get_queue_state()).waiting >= 0
     except ClientError:
         return False
 

@@ -1,18 +1,14 @@
 """`millrace tokens`, by way of an api and directly in a database; and that the other commands send the token."""
 
-import asyncio
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from deploy.cli.answers import ClientError
 from deploy.cli.client import Client
-from deploy.cli.keeper import Keeper
-from deploy.cli.service import Service
 from deploy.cli.terminal import Terminal
-from deploy.cli.up import _demonstrate
+from deploy.cli.up import is_first_start
 from tests.integration.api.served import ServedApi
 from tests.millrace_command import run
 
@@ -119,22 +115,18 @@ async def test_a_client_tells_a_refusal_by_its_status(api: ServedApi) -> None:
     assert caught.value.status == 401
 
 
-async def test_the_demo_is_left_out_where_it_may_not_ask(
-    api: ServedApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+async def test_there_is_no_demo_where_it_may_not_ask(
+    api: ServedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    url = f"http://127.0.0.1:{api.port}"
+    async with Client(url) as client:
+        assert await is_first_start(client, Terminal())
     await api.create_route("mine")
     api.secret = await api.create_token()
-    worker = Service("worker", host="127.0.0.1", port=1, environ={}, logs=tmp_path, stop_s=1)
-    for secret in ("", await api.create_token("app", "mine")):
-        async with (
-            asyncio.TaskGroup() as tasks,
-            Client(f"http://127.0.0.1:{api.port}", secret) as client,
-        ):
-            keeper = Keeper(tasks, Terminal())
-            assert not await _demonstrate(client, worker, keeper, Terminal(), once=False)
-            assert "the demo is left out" in capsys.readouterr().out
-            with pytest.raises(ClientError):
-                await _demonstrate(client, worker, keeper, Terminal(), once=True)
+    for secret, said in (("", "401"), (await api.create_token("app", "mine"), "403"), (api.secret, "")):
+        async with Client(url, secret) as client:
+            assert not await is_first_start(client, Terminal())
+            assert said in capsys.readouterr().out
 
 
 async def tokens(api: ServedApi, secret: str) -> list[dict[str, str]]:

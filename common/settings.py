@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from common.engine import DEFAULT_SOCKET, engine_address
 from common.errors import SettingsError
 from common.service_links import is_service_link
 
@@ -94,7 +95,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hot_pause_after_s: Annotated[float, Meta(ge=0, le=86400)] = 0
 
     # function containers
-    docker_socket: str = "/var/run/docker.sock"
+    docker_socket: str = (
+        DEFAULT_SOCKET  # the engine's; without the variable, where DOCKER_HOST or the context says
+    )
     network: Literal["bridge", "none"] = "bridge"
     result_max_bytes: Positive = 10 * 1024 * 1024
     log_max_bytes: Positive = 1024 * 1024
@@ -124,6 +127,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     for name, value in given.items():
         values[name.lower()] = value
         _parse({name.lower(): value})
+    values["docker_socket"] = engine_address(environ)
     settings = _parse(values)
     _check_times(settings)
     return settings

@@ -85,27 +85,38 @@ setup_packages() {
     lock_stamp "$1" > "$VENV/.locked-$1"
 }
 
-docker_answers() { docker info > /dev/null 2>&1; }
+# engine_check: print the engine's socket, or why it can't be used. Exit codes: deploy/engine.py.
+engine_check() { (cd "$ROOT" && exec "$VENV/bin/python" -m deploy.engine); }
 
+# setup_docker: have an engine that answers where worker and demo look for it, and let the docker command look there.
 setup_docker() {
-    docker_answers && return
-    step "Docker Engine"
-    if ! command -v docker > /dev/null || ! command -v dockerd > /dev/null; then
-        is_root || fail "Docker Engine is not installed, and only root can" "sudo apt-get install docker.io iptables" \
-            "sudo usermod -aG docker $(id -un)    (then log in again)"
+    local said state=0
+    said=$(engine_check) || state=$?
+    if ((state == 3)); then
+        step "Docker Engine"
+        is_root || fail "$said" "sudo usermod -aG docker $(id -un)    (then log in again)"
         note "installing docker.io"
         apt_install docker.io iptables
-        docker_answers && return
+        state=0 && said=$(engine_check) || state=$?  # Debian's package starts it, where there is systemd
     fi
-    is_root || fail "no Docker Engine answers to $(id -un)" "is it running?        sudo systemctl start docker" \
-        "may you use it?       sudo usermod -aG docker $(id -un)    (then log in again)"
+    if ((state == 4)) && is_root; then
+        step "Docker Engine"
+        start_docker
+        state=0 && said=$(engine_check) || state=$?
+    fi
+    ((state == 0)) || fail "$said"
+    command -v docker > /dev/null || apt_install docker.io
+    export DOCKER_HOST=unix://$said
+}
+
+start_docker() {
     if [[ -d /run/systemd/system ]]; then
         systemctl start docker || fail "systemd could not start docker" "systemctl status docker"
         await_docker && note "started by systemd" && return
         fail "docker was started by systemd, but does not answer" "journalctl -u docker"
     fi
     # A session of its own: it serves the whole machine, so neither Ctrl-C nor the end of this script may take it down.
-    setsid --fork dockerd < /dev/null > "$DOCKERD_LOG" 2>&1
+    PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin setsid --fork dockerd < /dev/null > "$DOCKERD_LOG" 2>&1
     if ! await_docker; then
         tail -n 15 "$DOCKERD_LOG" >&2
         fail "dockerd does not answer; above is the end of $DOCKERD_LOG"
@@ -116,7 +127,7 @@ setup_docker() {
 
 await_docker() {
     local limit=$((SECONDS + DOCKERD_START_S))
-    until docker_answers; do
+    until engine_check > /dev/null; do
         if ((SECONDS >= limit)) || grep -qs 'failed to start daemon' "$DOCKERD_LOG"; then return 1; fi
         sleep 0.2
     done

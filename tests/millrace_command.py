@@ -27,7 +27,13 @@ class Result(NamedTuple):
 
 
 async def start(*arguments: str, **environ: object) -> Process:
+    return await start_with({}, *arguments, **environ)
+
+
+async def start_with(others: dict[str, str], *arguments: str, **environ: object) -> Process:
+    """Start it with variables of *others* too, which are not ours."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
+    variables |= others
     variables |= {f"MILLRACE_{name.upper()}": str(value) for name, value in environ.items()}
     return await asyncio.create_subprocess_exec(
         *(*MILLRACE, *arguments), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=variables

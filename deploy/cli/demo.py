@@ -59,11 +59,14 @@ class Run(NamedTuple):
     log: str
 
 
-async def run_demo(client: Client, keeper: Keeper, worker: Service, terminal: Terminal) -> None:
-    """Submit the calls, start *worker*, wait until all ended, show them. Raises DemoError or what stopped it."""
+async def run_demo(client: Client, keeper: Keeper, worker: Service, terminal: Terminal, engine: str) -> None:
+    """Submit the calls, start *worker*, wait until all ended, show them. *engine* is the engine's socket.
+
+    Raises DemoError or what stopped it.
+    """
     terminal.title(f"Demo: {len(GREETINGS)} calls, submitted before the worker starts, run on one slot")
     with terminal.step("image") as show:
-        image = await make_demo_image("hello")
+        image = await make_demo_image("hello", engine)
         show(image)
     with terminal.step("route", f"/r/{APP}{ROUTE}, type async"):
         route = {

@@ -13,12 +13,12 @@ from deploy.cli.terminal import Terminal
 APP, PATH, FUNCTION = "demo", "/hot-hello", "hot-hello"
 
 
-async def run_hot_demo(client: Client, terminal: Terminal) -> None:
+async def run_hot_demo(client: Client, terminal: Terminal, engine: str) -> None:
     """Make the function and call it; a worker must run. Raises DemoError or what stopped it."""
     terminal.title("Demo: two sync calls of a hot function, answered as they end")
     route = {
         "path": PATH,
-        "image": await make_demo_image(FUNCTION),
+        "image": await make_demo_image(FUNCTION, engine),
         "type": "sync",
         "format": "json",
         "json_framing": "line",

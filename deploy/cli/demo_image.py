@@ -23,20 +23,22 @@ class DemoImageError(FatalError):
     default_message = "The demo function's image could not be made"
 
 
-async def make_demo_image(function: str) -> str:
-    """Make the image of *function*, a folder of FUNCTIONS, unless it is there as it should be; its name.
+async def make_demo_image(function: str, engine: str) -> str:
+    """Make the image of *function*, a folder of FUNCTIONS, unless the engine at the socket *engine* has it; its name.
 
     Raises DemoImageError with what to do."""
     image = f"{REPOSITORY}:{function}"
     content = await asyncio.to_thread(_archive, FUNCTIONS / function / "func.sh")
     digest = hashlib.sha256(content).hexdigest()
-    if await _docker("image", "ls", "--quiet", "--filter", f"label={LABEL}={digest}", image):
+    if await _docker(engine, "image", "ls", "--quiet", "--filter", f"label={LABEL}={digest}", image):
         return image
     entry = 'ENTRYPOINT ["/bin/sh", "/func.sh"]'
     await _docker(
-        "import", "--change", entry, "--change", f"LABEL {LABEL}={digest}", "-", image, stdin=content
+        engine, "import", "--change", entry, "--change", f"LABEL {LABEL}={digest}", "-", image, stdin=content
     )
-    await _docker("image", "prune", "--force", "--filter", f"label={LABEL}")  # the one it replaced, if any
+    await _docker(
+        engine, "image", "prune", "--force", "--filter", f"label={LABEL}"
+    )  # the one it replaced, if any
     return image
 
 
@@ -66,10 +68,10 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-async def _docker(*arguments: str, stdin: bytes = b"") -> str:
+async def _docker(engine: str, *arguments: str, stdin: bytes = b"") -> str:
     try:
         process = await asyncio.create_subprocess_exec(
-            *("docker", *arguments),
+            *("docker", "--host", f"unix://{engine}", *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

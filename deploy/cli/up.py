@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 
+from common.engine import check_engine, socket_path
 from common.errors import FatalError
 from common.settings import Settings
 from deploy.cli.answers import ClientError
@@ -56,6 +57,8 @@ async def up(
     demo fails. However it ends, all that was started is stopped, in reverse order."""
     data = Path(settings.data_dir)
     _refuse_taken_ports(settings, environ, data)
+    engine = socket_path(settings.docker_socket)
+    await check_engine(engine)
     terminal.title("Starting Millrace")
     async with _data_directory(data) as logs, _keeper(terminal) as keeper:
         passed = {name: value for name, value in environ.items() if name not in FOR_US_ALONE}
@@ -66,8 +69,8 @@ async def up(
             is_first = await is_first_start(client, terminal)
             if demo and is_first:
                 one_slot = _worker(settings, {**environ, "MILLRACE_WORKER_SLOTS": "1"}, logs)
-                await run_demo(client, keeper, one_slot, terminal)
-                await run_hot_demo(client, terminal)
+                await run_demo(client, keeper, one_slot, terminal, engine)
+                await run_hot_demo(client, terminal, engine)
                 if once:
                     return
                 terminal.title("Starting the worker with all its slots")

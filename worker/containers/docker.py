@@ -17,6 +17,7 @@ from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 from aiodocker.networks import DockerNetwork
 
+from common.engine import EngineError, check_engine, socket_path
 from common.errors import ContainerVanishedError, EngineUnavailableError
 from common.models import Detail
 from common.settings import Settings
@@ -65,8 +66,11 @@ class DockerDriver:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        """A driver for the engine at ``docker_socket``; whether it answers is for ``check``."""
-        connector = aiohttp.UnixConnector(settings.docker_socket, limit=0, force_close=True)
+        """A driver for the engine at ``docker_socket``; whether it answers is for ``check``.
+
+        Raises SettingsError for an address that is no socket's.
+        """
+        connector = aiohttp.UnixConnector(socket_path(settings.docker_socket), limit=0, force_close=True)
         async with aiohttp.ClientSession(_ENGINE, connector=connector) as http:
             docker = Docker(_ENGINE, connector=connector, session=http)
             try:
@@ -75,9 +79,11 @@ class DockerDriver:
                 await docker.close()
 
     async def check(self) -> None:
+        try:
+            await check_engine(self._socket_path)
+        except EngineError as error:  # what to do about it is in the cause
+            raise EngineUnavailableError from error
         if self._limits.network == "none":
-            async with _asking(_QUICK_S), self._http.get("/_ping") as reply:
-                reply.raise_for_status()
             return
         networks = await self._own_networks()
         if not networks:

@@ -1,5 +1,6 @@
-"""`millrace up` with a port that is taken."""
+"""`millrace up` where it can not run: it says so before it starts anything."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.millrace_command import run
+from tests.millrace_command import run, start_with
 
 
 @pytest.fixture
@@ -39,3 +40,20 @@ async def test_one_port_for_api_and_worker_is_refused(free: int, tmp_path: Path)
     result = await run("up", data_dir=tmp_path / "data", port=free, worker_port=free)
     assert (result.exit_code, "MILLRACE_WORKER_PORT" in result.output) == (1, True)
     assert not (tmp_path / "data").exists()
+
+
+async def test_an_engine_that_can_not_be_used_is_found_before_anything_is_started(
+    free: int, tmp_path: Path
+) -> None:
+    for address, said in (
+        ("tcp://127.0.0.1:2375", "tcp://127.0.0.1:2375"),
+        (f"unix://{tmp_path}/s", f"{tmp_path}/s"),
+    ):
+        process = await start_with({"DOCKER_HOST": address}, "up", data_dir=tmp_path / "data", port=free)
+        async with asyncio.timeout(30):
+            _, stderr = await process.communicate()
+        assert process.returncode == 1
+        (line,) = stderr.decode().splitlines()
+        assert said in line
+        assert "DOCKER_HOST" in line
+        assert not (tmp_path / "data").exists()

@@ -8,6 +8,7 @@ import uvloop
 
 from api.app import serve
 from common.errors import MillraceError, SettingsError
+from common.open_files import raise_open_files_limit
 from common.settings import load_settings, require_servers
 from common.telemetry.logs import configure_logs
 
@@ -15,6 +16,7 @@ from common.telemetry.logs import configure_logs
 def main() -> int:
     """Run the process; trouble at the start is one line on stderr."""
     try:
+        raise_open_files_limit()
         settings = load_settings(os.environ)
         require_servers(settings)
         configure_logs(settings.log_level, settings.log_format, "api")

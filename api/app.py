@@ -13,6 +13,7 @@ from api.access import access
 from api.admission import Admission
 from api.bodies import BodyBudget
 from api.call_counts import CallCounter
+from api.connections import Connections
 from api.cors import Cors
 from api.dead_letters import DeadLetters
 from api.following import Following
@@ -22,6 +23,7 @@ from api.keys import (
     ADMISSION,
     ANNOUNCER,
     BODIES,
+    CONNECTIONS,
     CORS,
     COUNTER,
     FOLLOWING,
@@ -83,6 +85,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[STOPPING] = asyncio.Event()
     app[METRICS] = Metrics()
+    app[CONNECTIONS] = Connections(settings.connections_max, app[METRICS])
     app[BODIES] = BodyBudget(settings.body_stall_s)
     app[CORS] = cors
     app[LIFE] = QueueLife()
@@ -104,6 +107,7 @@ def create_runner(app: web.Application) -> web.AppRunner:
     """
     return Runner(
         app,
+        app[CONNECTIONS],
         logger=ProtocolLog(),
         access_log=None,
         auto_decompress=False,

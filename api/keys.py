@@ -5,6 +5,7 @@ from aiohttp import web
 from api.admission import Admission
 from api.bodies import BodyBudget
 from api.call_counts import CallCounter
+from api.connections import Connections
 from api.cors import Cors
 from api.following import Following
 from api.invocation import Submitter
@@ -31,6 +32,7 @@ FOLLOWING: web.AppKey[Following] = web.AppKey("following")
 ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
 LIFE: web.AppKey[QueueLife] = web.AppKey("life")
 RECONCILER: web.AppKey[Reconciler] = web.AppKey("reconciler")
+CONNECTIONS: web.AppKey[Connections] = web.AppKey("connections")
 BODIES: web.AppKey[BodyBudget] = web.AppKey("bodies")
 ROUTES: web.AppKey[RouteCache] = web.AppKey("routes")
 SUBMITTER: web.AppKey[Submitter] = web.AppKey("submitter")

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from api.connections import Connections, CountedHandler
 from api.middlewares import APIError, error_response
 
 # Of a request's head. aiohttp's defaults, by name.
@@ -20,7 +21,7 @@ SEND_S = 120.0  # as long as a request's body may take
 _TOO_MANY = "Too many headers"  # how aiohttp's message for that begins: it has no class of its own
 
 
-class Protocol(web.RequestHandler):
+class Protocol(CountedHandler):
     """aiohttp's, with errors of ours, and a limit to how long a client may take for an answer."""
 
     __slots__ = ()
@@ -58,14 +59,19 @@ class Protocol(web.RequestHandler):
 class ProtocolServer(web.Server):
     """Makes a Protocol of ours for each connection."""
 
+    def __init__(self, made: web.Server, counts: Connections, options: dict[str, Any]) -> None:
+        super().__init__(made.request_handler, request_factory=made.request_factory, **options)
+        self._counts = counts
+
     def __call__(self) -> web.RequestHandler:
-        return Protocol(self, loop=self._loop, **self._kwargs)
+        return Protocol(self._counts, self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
     """Serves an application through a ProtocolServer."""
 
-    def __init__(self, app: web.Application, **options: Any) -> None:
+    def __init__(self, app: web.Application, connections: Connections, **options: Any) -> None:
+        self._connections = connections
         super().__init__(
             app,
             max_line_size=LINE_MAX_BYTES,
@@ -75,8 +81,7 @@ class Runner(web.AppRunner):
         )
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return ProtocolServer(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        return ProtocolServer(await super()._make_server(), self._connections, self._kwargs)
 
 
 def refusal_of(error: HttpProcessingError) -> APIError:

@@ -57,6 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cors_origins: Origins = ""  # pages that may ask from a browser, comma separated, or *
     rate_limit_per_s: Rate = 0  # requests per token, or per client address without one; 0: no limit
     rate_limit_burst: Positive = 50  # how many at once, after a rest
+    connections_max: Positive = 10_000  # at once, as far as the limit of open files allows
     body_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
     body_stall_s: Seconds = 10  # a body that brings less than 16 KiB in this time is given up
     queue_max_calls: Positive = 1_000_000

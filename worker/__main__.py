@@ -14,6 +14,7 @@ import uvloop
 
 from common.errors import FatalError, SettingsError
 from common.models import parse_id
+from common.open_files import raise_open_files_limit
 from common.settings import Settings, load_settings, require_servers
 from common.telemetry.logs import configure_logs
 from worker.after_death import clean_up
@@ -24,6 +25,7 @@ from worker.supervisor import CHILD_ARGUMENT, EXIT_FATAL, Supervisor
 def main(arguments: list[str]) -> int:
     """Run the process that *arguments* ask for; its exit code."""
     try:
+        raise_open_files_limit()
         settings = load_settings(os.environ)
         require_servers(settings)
         if not arguments:

@@ -6,7 +6,7 @@ import math
 from aiohttp import web
 
 from api import VERSION
-from api.keys import FOLLOWING, METRICS, QUEUE, STORE
+from api.keys import CONNECTIONS, FOLLOWING, METRICS, QUEUE, STORE
 from api.middlewares import APIError
 from api.overviews import Greeting, Health, Version
 from api.schemas import json_response
@@ -54,6 +54,7 @@ async def metrics(request: web.Request) -> web.Response:
     """The text exposition. Without Redis the queue's gauges are left out or NaN; the rest is answered all the same."""
     ours = request.app[METRICS]
     ours.followers.set(request.app[FOLLOWING].count)
+    ours.connections.set(request.app[CONNECTIONS].shares.used)
     try:
         async with asyncio.timeout(DEPTH_S):
             _show(ours, await request.app[QUEUE].depth())

@@ -60,6 +60,9 @@ class Metrics:
         self.followers = Gauge(
             "millrace_followers", "Clients that follow calls on this process", registry=self.registry
         )
+        self.connections = Gauge(
+            "millrace_connections", "Clients that are connected to this process", registry=self.registry
+        )
         self.queue_ready = Gauge(
             "millrace_queue_ready", "Calls that can be reserved now", ["priority"], registry=self.registry
         )

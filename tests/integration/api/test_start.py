@@ -16,8 +16,11 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from api.app import _start, create_runner
+from api.connections import Connections
+from api.keys import CONNECTIONS
 from common.errors import SettingsError
 from common.settings import Settings
+from common.telemetry.metrics import Metrics
 from deploy.local import LocalRedis
 from tests.polling import eventually
 
@@ -108,7 +111,9 @@ async def test_a_taken_port_is_one_line(settings: Settings) -> None:
 async def test_a_host_that_is_not_here_is_named(settings: Settings) -> None:
     # Never an address of this machine. Without tokens the process refuses it earlier, so its start is asked alone.
     unheld = replace(settings, host="192.0.2.1", port=free_port())
-    runner = create_runner(web.Application())
+    app = web.Application()
+    app[CONNECTIONS] = Connections(1000, Metrics())
+    runner = create_runner(app)
     with pytest.raises(SettingsError) as caught:
         await _start(runner, unheld)
     await runner.cleanup()

@@ -10,9 +10,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.clients import CLIENT, Client, name_of
-from api.guard import check_local
+from api.guard import check_local, is_opened_from_outside, refuse_service_worker
 from api.handlers import apps, invoke
 from api.keys import CORS, METRICS, RATE_LIMIT, ROUTES, SETTINGS, TOKENS
+from api.pages import confirmation
 from api.parameters import app_name_of, route_path_of
 from api.tokens import TOKEN
 from api.urls import ENDPOINTS, Access, Endpoint
@@ -35,16 +36,20 @@ _SHOW_ONLY_OWN = frozenset({apps.list_apps})  # of no app by their path: they lo
 
 @web.middleware
 async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Raise what check_local raises, PathMalformedError for a target that is no UTF-8, InvokeNotSupportedError,
+    """Raise what check_local raises, PathMalformedError for a target that is no UTF-8, ServiceWorkerRefusedError,
 
-    APINotSupportedError, UnauthorizedError, ForbiddenError, RateLimitedError or StoreUnavailableError.
+    InvokeNotSupportedError, APINotSupportedError, UnauthorizedError, ForbiddenError, RateLimitedError or
+    StoreUnavailableError.
     """
     try:
         _check_path(request)
+        refuse_service_worker(request)
         await _check(request)
     except MillraceError as error:
         request.app[METRICS].requests_refused.labels(error.slug).inc()
         raise
+    if _calls_function(request) and not request.app[TOKENS].exist() and is_opened_from_outside(request):
+        return confirmation(request)
     return await handler(request)
 
 
@@ -85,6 +90,11 @@ async def _check(request: web.Request) -> None:
         return
     if not await _is_public(request, endpoint):
         raise ForbiddenError if token else UnauthorizedError
+
+
+def _calls_function(request: web.Request) -> bool:
+    endpoint = request.app[ENDPOINTS].get(request.match_info.route)
+    return endpoint is not None and endpoint.handler is invoke.invoke
 
 
 def _check_path(request: web.Request) -> None:

@@ -54,6 +54,7 @@ from api.recorder import Recorder
 from api.retention import Retention
 from api.retries import Retries
 from api.route_cache import RouteCache
+from api.sandbox import OWN_ORIGIN
 from api.sync import SyncCalls
 from api.tokens import TOKEN, TokenCache
 from api.urls import ENDPOINTS, add_urls
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> web.Application:
     middlewares = [finish, answer_errors, cors.answer_preflight, access]
     app = web.Application(middlewares=middlewares, client_max_size=0)
     app[SETTINGS] = settings
+    app[OWN_ORIGIN] = settings.functions_own_origin
     app[STOPPING] = asyncio.Event()
     app[METRICS] = Metrics()
     app[CONNECTIONS] = Connections(settings.connections_max, app[METRICS])

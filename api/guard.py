@@ -11,7 +11,13 @@ import re
 from aiohttp import web
 
 from api.cors import Cors
-from common.errors import ForeignClientError, ForeignHostError, ForeignOriginError, SettingsError
+from common.errors import (
+    ForeignClientError,
+    ForeignHostError,
+    ForeignOriginError,
+    ServiceWorkerRefusedError,
+    SettingsError,
+)
 
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LOCAL = r"(?:localhost|127\.0\.0\.1|\[::1\])"
@@ -46,6 +52,21 @@ def check_local(request: web.Request, cors: Cors) -> None:
     if not is_loopback(request.remote or ""):
         raise ForeignClientError
     _check_origin(request, _check_host(request), cors)
+
+
+def refuse_service_worker(request: web.Request) -> None:
+    """Raise ServiceWorkerRefusedError for the script of one. With tokens as without: it would see them pass by."""
+    if "Service-Worker" in request.headers:
+        raise ServiceWorkerRefusedError(field="Service-Worker")
+
+
+def is_opened_from_outside(request: web.Request) -> bool:
+    """Whether a browser opens this as a page, and no page of ours has asked it to.
+
+    What its reader typed can't be told from where a link in a mail or a redirect of any site has led to.
+    """
+    headers = request.headers
+    return headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Site") != "same-origin"
 
 
 def _check_host(request: web.Request) -> str | None:

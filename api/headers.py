@@ -26,22 +26,29 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+# Cookies are of the whole origin: of the api, of what stands in front of it, and on loopback of any other port.
 _FOR_THE_API = frozenset({"host", "authorization", "expect"})
+_COOKIES = frozenset({"cookie", "cookie2"})
 _RESERVED_PREFIXES = ("fn_", "millrace_")
 # What frames or describes the api's own body; a route's value would make it unreadable.
 _OF_THE_BODY = frozenset({"content-length", "content-encoding", "content-range", "date"})
+# Asks for a password of this origin, which no function would ever get: Authorization is addressed to the api.
+_ASKS_FOR_LOGIN = frozenset({"www-authenticate"})
 
-_NOT_A_FUNCTIONS = HOP_BY_HOP | {"content-length", "date", "fn_call_id"}
+_NOT_A_FUNCTIONS = HOP_BY_HOP | _ASKS_FOR_LOGIN | {"content-length", "date", "fn_call_id"}
+_NOT_A_ROUTES = HOP_BY_HOP | _ASKS_FOR_LOGIN | _OF_THE_BODY | {"fn_call_id"}
 
 ANSWER_HEADERS: web.RequestKey[list[tuple[str, str]]] = web.RequestKey("answer_headers")
 
 
-def function_headers(headers: CIMultiDictProxy[str]) -> Headers:
+def function_headers(headers: CIMultiDictProxy[str], *, with_cookies: bool = False) -> Headers:
     """The request's headers as the function gets them: name → values, a name in the spelling that came first."""
     named_by_connection = {
         name.strip().lower() for value in headers.getall("Connection", []) for name in value.split(",")
     }
     dropped = HOP_BY_HOP | _FOR_THE_API | named_by_connection
+    if not with_cookies:
+        dropped |= _COOKIES
     passed: Headers = {}
     spelling: dict[str, str] = {}
     for name, value in headers.items():
@@ -58,9 +65,8 @@ def answer_headers(call_id: UUID, route_headers: Headers) -> list[tuple[str, str
 
 def allowed_headers(route_headers: Headers) -> Iterable[tuple[str, str]]:
     """The route's headers that may stand in an answer."""
-    refused = HOP_BY_HOP | _OF_THE_BODY | {"fn_call_id"}
     for name, values in route_headers.items():
-        if name.lower() not in refused:
+        if name.lower() not in _NOT_A_ROUTES:
             yield from ((name, value) for value in values)
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.headers import ANSWER_HEADERS
+from api.sandbox import OWN_ORIGIN, seal
 from api.schemas import json_response
 from common.errors import (
     ConflictError,
@@ -45,6 +46,7 @@ STATUS_BY_SLUG = {
     "idempotency_key_reused": 422,
     "not_acceptable": 406,
     "rate_limited": 429,
+    "service_worker_refused": 403,
     "unauthorized": 401,
 }
 RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15}
@@ -133,12 +135,12 @@ def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     if request.app[STOPPING].is_set():
         response.force_close()
     response.headers["X-Request-Id"] = request[REQUEST_ID]
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "millrace"
     ours = {name.lower() for name in response.headers}
     for name, value in request.get(ANSWER_HEADERS, []):
         if name.lower() not in ours:
             response.headers.add(name, value)
+    seal(response, is_own_origin=request.app[OWN_ORIGIN])
 
 
 @web.middleware

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from api.headers import allowed_headers, passed_headers
 from api.middlewares import APIError, error_response, new_api_error
+from api.sandbox import leads_into_api
 from common.errors import CallTimeoutError, CallTimeoutServerBusyError, InvalidHeadersError
 from common.models import FORMAT_JSON, Call, CallStatus, Detail, Headers, Outcome, Reason
 from common.telemetry.metrics import phase_times_s
@@ -41,6 +42,15 @@ def answer(route_format: str, route_headers: Headers, outcome: Outcome) -> web.R
     if status in _BODYLESS:
         return web.Response(status=status, headers=headers)
     return with_body(status, headers, route_format, outcome.result)
+
+
+def without_redirect_into_api(request: web.Request, response: web.Response) -> web.Response:
+    """*response*, or an error in its place if it would send the caller, with its token, into the api itself."""
+    if 300 <= response.status < 400 and any(
+        leads_into_api(request, location) for location in response.headers.getall("Location", ())
+    ):
+        return error_response(_bad_response("Function redirected into the api itself"))
+    return response
 
 
 def with_body(status: int, headers: CIMultiDict[str], route_format: str, body: bytes) -> web.Response:

@@ -453,6 +453,13 @@ class ForeignClientError(InvalidError):
     default_message = "Only this machine is served without tokens"
 
 
+class ServiceWorkerRefusedError(InvalidError):
+    """A service worker that a function wrote would stand between its origin and everybody who opens a page there."""
+
+    slug = "service_worker_refused"
+    default_message = "Scripts of service workers are not served"
+
+
 class UnauthorizedError(InvalidError):
     slug = "unauthorized"
     default_message = "A valid token is needed"

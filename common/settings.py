@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     serve: Literal["all", "v1", "r"] = "all"  # what of it: /v1 only, /r only, or both
+    functions_own_origin: bool = False  # only with serve=r: this address serves nothing but functions
     cors_origins: Origins = ""  # pages that may ask from a browser, comma separated, or *
     rate_limit_per_s: Rate = 0  # requests per token, or per client address without one; 0: no limit
     rate_limit_burst: Positive = 50  # how many at once, after a rest
@@ -131,6 +132,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     values["docker_socket"] = engine_address(environ)
     settings = _parse(values)
     _check_times(settings)
+    _check_origin(settings)
     return settings
 
 
@@ -164,6 +166,13 @@ def _check_times(settings: Settings) -> None:
             f"{variable}: must not be longer than {PREFIX}CALLS_KEEP_DAYS, of {settings.calls_keep_days:g} days",
             field=variable,
         )
+
+
+def _check_origin(settings: Settings) -> None:
+    """Pages of functions may only have an origin that the rest of the api is not on."""
+    if settings.functions_own_origin and settings.serve != "r":
+        variable = PREFIX + "FUNCTIONS_OWN_ORIGIN"
+        raise SettingsError(f"{variable}: needs {PREFIX}SERVE=r", field=variable)
 
 
 def require_servers(settings: Settings) -> None:

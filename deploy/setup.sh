@@ -155,6 +155,13 @@ setup_faketime() {
     apt_install faketime
 }
 
+# setup_chromium: a real browser, for the tests of what pages of functions may do.
+setup_chromium() {
+    command -v chromium > /dev/null && return
+    step "chromium, for the tests in a real browser"
+    apt_install chromium
+}
+
 busybox_is_static() { [[ -x /bin/busybox && $(ldd /bin/busybox 2>&1) =~ not\ a\ dynamic|statically\ linked ]]; }
 
 # setup_redis required|optional: the machine's own Redis, 7 or later. Installed but never started: Millrace starts it.

@@ -12,6 +12,7 @@ from common.errors import (
     PathMalformedError,
     PathNotFoundError,
     RateLimitedError,
+    ServiceWorkerRefusedError,
     StoreUnavailableError,
     UnauthorizedError,
 )
@@ -34,6 +35,7 @@ EVERY_ERROR = (
     ForeignHostError,
     ForeignOriginError,
     ForeignClientError,
+    ServiceWorkerRefusedError,
     MillraceError,
     Failure(400, "http_malformed", "Malformed HTTP request"),
     Failure(431, "head_too_large", "Request head too large"),

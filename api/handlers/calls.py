@@ -34,8 +34,6 @@ from common.errors import (
 from common.models import CallFilter
 
 STATUS = "Millrace-Status"
-# What acts on a browser is for the caller of the function, not for who looks at its result.
-_NOT_OF_A_RESULT = ("Set-Cookie", "Clear-Site-Data")
 
 
 async def list_calls(request: web.Request) -> web.Response:
@@ -110,8 +108,6 @@ async def get_result(request: web.Request) -> web.Response:
         headers = passed_headers(result.headers)
     except InvalidHeadersError:
         headers = CIMultiDict()
-    for name in _NOT_OF_A_RESULT:
-        headers.popall(name, None)
     headers[STATUS] = str(result.status)
     return with_body(200, headers, result.format, result.body)
 

@@ -8,15 +8,10 @@ import msgspec
 from aiohttp import web
 
 from api.page import Page
+from api.sandbox import OwnPage
 from api.schemas import JSON
 
 STATIC = Path(__file__).parents[1] / "static"
-HTML = "text/html; charset=utf-8"
-# The page may load its own style and script, and nothing else; nobody may frame it.
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 async def get_openapi(_request: web.Request) -> web.Response:
@@ -24,9 +19,7 @@ async def get_openapi(_request: web.Request) -> web.Response:
 
 
 async def get_docs(_request: web.Request) -> web.Response:
-    page = await asyncio.to_thread(_page)
-    headers = {"Content-Type": HTML, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-    return web.Response(body=page, headers=headers)
+    return OwnPage(await asyncio.to_thread(_page))
 
 
 async def get_style(_request: web.Request) -> web.Response:

@@ -18,8 +18,9 @@ from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
 from api.new_calls import async_call, sync_call
 from api.parameters import app_name_of, route_path_of, url_of
-from api.replies import SERVER_TIMING, answer, server_timing
+from api.replies import SERVER_TIMING, answer, server_timing, without_redirect_into_api
 from api.route_cache import FoundRoute
+from api.sandbox import OWN_ORIGIN
 from api.schemas import json_response
 from api.sync import Waiting
 from common.errors import (
@@ -100,7 +101,7 @@ async def _push(request: web.Request, found: FoundRoute, call_id: UUID, payload:
 
 async def _reply(request: web.Request, route: Route, waiting: Waiting) -> web.Response:
     outcome = await request.app[SYNC].outcome(waiting)
-    response = answer(route.format, route.headers, outcome)
+    response = without_redirect_into_api(request, answer(route.format, route.headers, outcome))
     response.headers.add(SERVER_TIMING, server_timing(waiting.call, outcome))
     if outcome.status is CallStatus.SUCCESS:
         request[ANSWER_HEADERS] = answer_headers(waiting.call.id, {})  # the route's are in it already
@@ -125,7 +126,7 @@ def _of_request(request: web.Request) -> dict[str, Any]:
     return {
         "method": request.method,
         "url": str(url_of(request)),
-        "headers": function_headers(request.headers),
+        "headers": function_headers(request.headers, with_cookies=request.app[OWN_ORIGIN]),
     }
 
 

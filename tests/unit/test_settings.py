@@ -117,3 +117,11 @@ def test_api_and_worker_need_both_servers() -> None:
         require_servers(load_settings({"MILLRACE_REDIS_URL": "redis://localhost"}))
     with pytest.raises(SettingsError, match="MILLRACE_REDIS_URL"):
         require_servers(load_settings({"MILLRACE_DATABASE_URL": "postgresql://localhost"}))
+
+
+def test_functions_have_an_origin_of_their_own_only_where_nothing_else_is_served() -> None:
+    own = {"MILLRACE_FUNCTIONS_OWN_ORIGIN": "true"}
+    assert load_settings(own | {"MILLRACE_SERVE": "r"}).functions_own_origin
+    for serve in ({}, {"MILLRACE_SERVE": "v1"}, {"MILLRACE_SERVE": "all"}):
+        with pytest.raises(SettingsError, match="MILLRACE_FUNCTIONS_OWN_ORIGIN: needs MILLRACE_SERVE=r"):
+            load_settings(own | serve)

@@ -1,8 +1,15 @@
 """Who may ask without tokens: this machine's programs and this server's own pages, on every path."""
 
-import pytest
+import asyncio
 
-from tests.integration.api.served import ServedApi
+import pytest
+from msgspec.structs import replace
+
+from api.sandbox import SANDBOX
+from common.models import CallStatus, Reason
+from common.settings import Settings
+from tests.integration.api.served import Answer, ServedApi
+from tests.integration.api.stand_in import StandIn, ended
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/apps", "/r/app/hello", "/metrics", "/nowhere"])
@@ -78,3 +85,88 @@ async def test_a_request_names_one_host_and_only_one(api: ServedApi, request_hea
 async def test_a_target_in_absolute_form_that_names_this_machine_is_served(api: ServedApi) -> None:
     request = b"GET http://localhost:1/version HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n"
     assert (await api.raw(request))[0] == 200
+
+
+UNDO = {
+    "Content-Security-Policy": ["sandbox allow-scripts allow-same-origin"],
+    "Service-Worker-Allowed": ["/"],
+    "Clear-Site-Data": ['"*"'],
+    "Set-Cookie": ["a=b"],
+    "Alt-Svc": ['h3="evil.example:443"'],
+    "X-Content-Type-Options": ["sniff"],
+}
+
+
+def assert_sealed(answer: Answer) -> None:
+    """The sandbox is there, as a policy of its own, and nothing that reaches further."""
+    assert SANDBOX in answer.headers.getall("Content-Security-Policy")
+    assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
+    assert not {"Service-Worker-Allowed", "Clear-Site-Data", "Set-Cookie", "Alt-Svc"} & set(answer.headers)
+
+
+async def test_every_answer_with_bytes_of_a_function_is_sealed(api: ServedApi) -> None:
+    """Neither the function nor its route can undo that: answers, errors, results, logs, and a log that is followed."""
+    worker, sync = StandIn(api.queue), await api.create_route(path="/sync", type="sync", headers=UNDO)
+    for end in (
+        ended(result=b"<script>", response_headers={"Content-Type": ["text/html"], **UNDO}),
+        ended(response_status=204, response_headers=UNDO),
+        ended(response_status=999),
+        ended(CallStatus.ERROR, reason=Reason.BAD_EXIT, error="<script>"),
+    ):
+        asking = asyncio.create_task(api.ask("GET", sync))
+        await worker.reply(await worker.take(), end)
+        assert_sealed(await asking)
+    submitted = await api.ask("POST", await api.create_route(headers=UNDO))
+    assert_sealed(submitted)
+    call_id = submitted.json["call_id"]
+    await api.finish(call_id, b"<script>", b"<script>", response_headers=UNDO)
+    for part in ("result", "log", "log?follow=1", "events", ""):
+        assert_sealed(await api.get(f"/v1/apps/app/calls/{call_id}/{part}".rstrip("/")))
+    assert_sealed(await api.get(f"/v1/apps/app/calls/{call_id}/log", headers={"Accept": "text/plain"}))
+
+
+async def test_an_address_of_their_own_may_serve_functions_without_the_sandbox(settings: Settings) -> None:
+    async with ServedApi(settings) as management:
+        path = await management.create_route(type="sync")
+        async with ServedApi(replace(settings, serve="r", functions_own_origin=True)) as api:
+            asking = asyncio.create_task(api.ask("GET", path, headers={"Cookie": "c=1"}))
+            worker = StandIn(api.queue)
+            taken = await worker.take()
+            assert taken.call.headers["Cookie"] == ["c=1"]
+            await worker.reply(taken, ended(response_headers={"Set-Cookie": ["a=b"], "Alt-Svc": ["x"]}))
+            answer = await asking
+            assert answer.headers.getall("Set-Cookie") == ["a=b"]
+            assert not {"Content-Security-Policy", "Alt-Svc"} & set(answer.headers)
+
+
+async def test_no_script_of_a_service_worker_is_served(api: ServedApi) -> None:
+    path = await api.create_route(public=True)
+    for secret in ("", await api.create_token()):
+        api.secret = secret
+        for target in (path, "/docs/docs.js"):
+            answer = await api.get(target, headers={"Service-Worker": "script"})
+            assert (answer.status, answer.json["error"]["code"]) == (403, "service_worker_refused")
+    assert await api.rows() == 0
+
+
+async def test_a_browser_calls_a_function_only_when_its_reader_says_so(api: ServedApi) -> None:
+    path = await api.create_route()
+    opened = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+    asked = await api.get(path + '?a="><b>', headers=opened)
+    assert (asked.status, asked.headers["Content-Type"]) == (403, "text/html; charset=utf-8")
+    assert b'href="/r/app/hello?a=&quot;&gt;&lt;b&gt;"' in asked.body
+    assert (await api.get("/v1/apps", headers=opened)).status == 200
+    assert await api.rows() == 0
+    assert (await api.get(path, headers=opened | {"Sec-Fetch-Site": "same-origin"})).status == 202
+
+
+async def test_a_function_redirects_nobody_into_the_api(api: ServedApi) -> None:
+    """Whoever follows it would bring along method, body and token."""
+    path, worker = await api.create_route(type="sync"), StandIn(api.queue)
+    for location, status in (("/v1/queue/pause", 502), ("/r/app/hello", 307)):
+        asking = asyncio.create_task(api.ask("POST", path))
+        redirect = ended(response_status=307, response_headers={"Location": [location]})
+        await worker.reply(await worker.take(), redirect)
+        answer = await asking
+        assert answer.status == status
+        assert ("Location" in answer.headers) == (status == 307)

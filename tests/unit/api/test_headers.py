@@ -24,9 +24,15 @@ def test_headers_of_the_connection_stay_behind() -> None:
             ("Host", "localhost"),
             ("Authorization", "Bearer x"),
             ("Expect", "100-continue"),
+            ("Cookie", "session=1"),
         )
         == {}
     )
+
+
+def test_cookies_pass_where_the_origin_is_the_functions_own() -> None:
+    headers = CIMultiDictProxy(CIMultiDict([("Cookie", "a=1"), ("Authorization", "Bearer x")]))
+    assert function_headers(headers, with_cookies=True) == {"Cookie": ["a=1"]}
 
 
 def test_no_header_can_pose_as_what_the_platform_sets() -> None:
@@ -59,5 +65,6 @@ def test_a_route_sets_neither_framing_nor_the_id() -> None:
         "content-length": ["9"],
         "Transfer-Encoding": ["chunked"],
         "FN_CALL_ID": ["x"],
+        "WWW-Authenticate": ["Basic"],
     }
     assert answer_headers(call_id, given) == [("Fn_call_id", str(call_id)), ("X-A", "1"), ("X-A", "2")]

@@ -48,7 +48,13 @@ def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
         ("up", ["--once", "--no-demo", "--setup", "--help", "MILLRACE_WORKER_PORT"]),
         (
             "test",
-            ["unit architecture conformance integration e2e chaos", "--minutes", "-- ", "--help", "CI=true"],
+            [
+                "unit architecture conformance integration browser e2e chaos",
+                "--minutes",
+                "-- ",
+                "--help",
+                "CI=true",
+            ],
         ),
     ],
 )

@@ -31,6 +31,7 @@ KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
 _ORIGIN = r"https?://[A-Za-z0-9.\[\]:_-]+"
 Origins = Annotated[str, Meta(pattern=rf"^(\*|{_ORIGIN}( *, *{_ORIGIN})*)?\Z")]
+Url = Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z")]
 Secret = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{0,512}\Z")]
 
 
@@ -106,7 +107,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
 
-    # the command line: the token that it shows to the api
+    # the command line: where the api is, and the token to show it
+    url: Url = ""  # without it: `host` and `port`, else where `millrace up` says that it listens
     token: Secret = ""
 
     # what the processes say

@@ -103,7 +103,9 @@ async def _first(ended: asyncio.Task[int], event: asyncio.Event, timeout_s: floa
 async def _start(incarnation: UUID) -> Process:
     """Start the child. Its stdin stays open for as long as we live: its end tells the child that we are gone."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", CHILD_ARGUMENT, str(incarnation)),
+        # The child must be found where this process was: -P keeps the current folder off its path, too.
+        *(sys.executable, *(["-P"] if sys.flags.safe_path else [])),
+        *("-m", "worker", CHILD_ARGUMENT, str(incarnation)),
         stdin=PIPE,
         process_group=0,  # out of the way of the terminal's Ctrl-C
     )

@@ -13,6 +13,7 @@ from deploy.cli.calls import calls_group, logs_command
 from deploy.cli.completion import completion_command
 from deploy.cli.dead import dead_group
 from deploy.cli.examples import examples
+from deploy.cli.processes import api_command, worker_command
 from deploy.cli.queue import queue_command
 from deploy.cli.routes import routes_group
 from deploy.cli.terminal import Terminal
@@ -22,20 +23,17 @@ from deploy.cli.workers import workers_command
 
 
 @click.group(cls=Commands, context_settings={"max_content_width": 100})
-@click.option(
-    "--url", default="", help="The api's address; without it, this machine's by MILLRACE_HOST and _PORT."
-)
 @click.version_option(package_name="millrace")
 @examples(
     "millrace routes create mine /upper me/upper:1 --type async",
     "millrace call mine /upper --data 'some text' --wait",
     "millrace calls list mine",
 )
-def main(url: str) -> None:
+def main() -> None:
     """Millrace runs function calls in containers.
 
-    All commands but `up` and `completion` ask a running api, and send it the token in MILLRACE_TOKEN. With --json they
-    print what it answers.
+    All commands but `up`, `api`, `worker` and `completion` ask a running api: the one at --url or MILLRACE_URL, else
+    this machine's. They send it the token in MILLRACE_TOKEN. With --json they print what it answers.
 
     Exit codes: 0 well, 1 refused or failed, 2 no such command, option or address, 3 no api answered, 130 Ctrl-C.
     """
@@ -68,4 +66,6 @@ main.add_command(queue_command)
 main.add_command(dead_group)
 main.add_command(workers_command)
 main.add_command(tokens_group)
+main.add_command(api_command)
+main.add_command(worker_command)
 main.add_command(completion_command)

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from deploy.cli.answers import decode
-from deploy.cli.asking import Api, ask, asks_api, confirm, json_option, url_option, yes_option
+from deploy.cli.asking import Api, Commands, ask, asks_api, confirm, json_option, url_option, yes_option
 from deploy.cli.client import LONG_ANSWER_S, path_of
 from deploy.cli.examples import examples
 from deploy.cli.listing import Listing, show_list
@@ -29,7 +29,7 @@ class _AppAnswer(msgspec.Struct):
     app: dict[str, object]
 
 
-@click.group("apps")
+@click.group("apps", cls=Commands)
 def apps_group() -> None:
     """Apps: what routes, their calls and tokens belong to."""
 

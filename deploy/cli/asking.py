@@ -10,32 +10,75 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, NamedTuple, ParamSpec
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
 from common.errors import FatalError
-from common.settings import Settings, load_settings
+from common.settings import load_settings
+from deploy.cli.address import find_address
 from deploy.cli.answers import BadAddressError, UnreachableError
 from deploy.cli.client import Client
-from deploy.cli.service import reachable_host
 from deploy.cli.terminal import Terminal
 
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 P = ParamSpec("P")
+Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
-url_option = click.option(
-    "--url",
-    default="",
-    help="The api's address; without it, this machine's by MILLRACE_HOST and _PORT.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="The api's own JSON, for scripts.")
+JSON = "as_json"
+
+
+def _inherited(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """The option's value, or the one that was given further left: before the command, or before its group."""
+    key = f"{__name__}.{parameter.name}"
+    if value:
+        context.meta[key] = value
+    return context.meta.get(key, value)
+
+
+def _url_option(**more: Any) -> Callable[[Decorated], Decorated]:
+    return click.option(
+        "--url",
+        default="",
+        callback=_inherited,
+        help="The api's address; without it MILLRACE_URL, else this machine's.",
+        **more,
+    )
+
+
+def _json_option(**more: Any) -> Callable[[Decorated], Decorated]:
+    return click.option(
+        "--json",
+        JSON,
+        is_flag=True,
+        callback=_inherited,
+        help="The api's own JSON, for scripts.",
+        **more,
+    )
+
+
+url_option, json_option = _url_option(), _json_option()
 yes_option = click.option("--yes", "is_sure", is_flag=True, help="Don't ask whether it is meant.")
 
 
 class Commands(click.Group):
-    """The whole command line: Ctrl-C leaves it quietly, wherever it is."""
+    """A group of commands, which takes for them --url and --json, too. Ctrl-C leaves it quietly, wherever it is."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for option in (_json_option, _url_option):
+            option(expose_value=False)(self)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises UsageError for --json before a command that has no such option."""
+        name, command, rest = super().resolve_command(ctx, args)
+        is_leaf = command is not None and not isinstance(command, click.Group)
+        if is_leaf and ctx.meta.get(f"{__name__}.{JSON}") and not _has_json(command):
+            raise click.UsageError(f"{name} has no --json", ctx)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -70,23 +113,16 @@ def asks_api(work: Callable[Concatenate[Api, P], Awaitable[None]]) -> Callable[.
 
 
 def ask(url: str, work: Callable[[Api], Awaitable[None]]) -> None:
-    """Do *work* with the api at *url*, else at the group's, else at this machine's. Exits when it fails."""
+    """Do *work* with the api at *url*, else where find_address finds it. Exits when it fails."""
     terminal = Terminal(outlives_reader=False)
 
     async def run() -> None:
         settings = load_settings(os.environ)
-        async with Client(address(url, settings), settings.token) as client:
+        async with Client(find_address(url, settings), settings.token) as client:
             await work(Api(client, terminal))
 
     with exits_on_trouble(terminal):
         asyncio.run(run())
-
-
-def address(url: str, settings: Settings) -> str:
-    """Where the api is: at *url*, else where the whole command line says, else where the settings let it listen."""
-    context = click.get_current_context(silent=True)
-    given = url or (context.find_root().params.get("url", "") if context else "")
-    return given or f"http://{reachable_host(settings.host)}:{settings.port}"
 
 
 @contextmanager
@@ -105,6 +141,10 @@ def confirm(question: str, *, is_sure: bool) -> None:
         return
     if not click.confirm(question, err=True):
         sys.exit(FAILED)
+
+
+def _has_json(command: click.Command | None) -> bool:
+    return command is not None and any(parameter.name == JSON for parameter in command.params)
 
 
 def _is_terminal() -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from common.models.call import CallStatus
 from deploy.cli.answers import Accepted, Record, decode
-from deploy.cli.asking import Api, asks_api, json_option
+from deploy.cli.asking import Api, Commands, asks_api, json_option
 from deploy.cli.call import how_it_ended
 from deploy.cli.client import LONG_ANSWER_S, TEXT_PLAIN, call_path, path_of
 from deploy.cli.examples import examples
@@ -49,7 +49,7 @@ class _Members(msgspec.Struct):
     call: dict[str, object]
 
 
-@click.group("calls")
+@click.group("calls", cls=Commands)
 def calls_group() -> None:
     """Calls: what became of them; cancel them, run them again."""
 

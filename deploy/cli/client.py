@@ -3,6 +3,7 @@
 Follows no redirect: what a function answers is for the caller, whatever it is.
 """
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -13,6 +14,7 @@ import aiohttp
 import msgspec
 
 from common.models import clean_path
+from deploy.cli.address import Address
 from deploy.cli.answers import (
     Accepted,
     Answer,
@@ -50,12 +52,13 @@ class _AppNames(msgspec.Struct):
 
 
 class Client:
-    """A client of the api at *url*, with *token* if there is one; every request is bounded, by ANSWER_S unless it says.
+    """A client of the api at *address*, with *token* if there is one.
 
-    Methods raise ClientError.
+    Every request is bounded, by ANSWER_S unless it says otherwise. Methods raise ClientError.
     """
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, address: Address | str, token: str = "") -> None:
+        url, self._origin = (address, "") if isinstance(address, str) else address
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             self._session = aiohttp.ClientSession(base_url=url, headers=headers)
@@ -157,8 +160,16 @@ class Client:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError) as error:
             raise BadAddressError(f"{method} {self._url}{path}: {error}") from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            cause = str(error) or type(error).__name__
-            raise UnreachableError(f"{method} {self._url}{path}: the api did not answer ({cause})") from error
+            raise self._unreached(f"{method} {path}", error) from error
+
+    def _unreached(self, what: str, error: Exception) -> UnreachableError:
+        origin = f", {self._origin}" if self._origin else ""
+        if isinstance(error, aiohttp.ClientConnectorError):
+            number = error.os_error.errno or 0
+            cause = os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)
+            return UnreachableError(f"no api answers at {self._url} ({cause}){origin}")
+        cause = str(error) or "too late"
+        return UnreachableError(f"{what}: the api at {self._url} did not answer ({cause}){origin}")
 
     async def put_route(self, app: str, route: dict[str, object]) -> None:
         """Make the route, and its app, or set the one that is there."""

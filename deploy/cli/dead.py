@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from deploy.cli.answers import Record, decode
-from deploy.cli.asking import Api, ask, asks_api, confirm, json_option, url_option, yes_option
+from deploy.cli.asking import Api, Commands, ask, asks_api, confirm, json_option, url_option, yes_option
 from deploy.cli.client import LONG_ANSWER_S
 from deploy.cli.examples import examples
 from deploy.cli.listing import PER_PAGE, Listing, show_list
@@ -28,7 +28,7 @@ _app = click.option("--app", default="", help="All of this app.")
 _all = click.option("--all", "every", is_flag=True, help="All there are.")
 
 
-@click.group("dead")
+@click.group("dead", cls=Commands)
 def dead_group() -> None:
     """Dead calls: given up after too many attempts. Requeue them, or purge them."""
 

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from deploy.cli.answers import decode
-from deploy.cli.asking import Api, asks_api, json_option
+from deploy.cli.asking import Api, Commands, asks_api, json_option
 from deploy.cli.client import path_of, route_path
 from deploy.cli.examples import examples
 from deploy.cli.listing import Listing, show_list
@@ -29,7 +29,7 @@ class _RouteAnswer(msgspec.Struct):
     route: dict[str, object]
 
 
-@click.group("routes")
+@click.group("routes", cls=Commands)
 def routes_group() -> None:
     """Routes: a path of an app, and the function that is called there."""
 

@@ -12,6 +12,7 @@ from common.errors import FatalError, MillraceError
 from common.models import Scope, Token, hash_secret, new_id, new_secret, parse_id
 from common.settings import Settings
 from common.store.postgres import PostgresStore
+from deploy.cli.address import Address
 from deploy.cli.answers import decode
 from deploy.cli.client import Client, path_of
 
@@ -88,10 +89,10 @@ class StoredTokens:
 
 
 @asynccontextmanager
-async def open_tokens(url: str, token: str, database_url: str) -> AsyncIterator[Tokens]:
-    """Those of *database_url* if that is given, else of the api at *url*, asked with *token*. Raises FatalError."""
+async def open_tokens(address: Address, token: str, database_url: str) -> AsyncIterator[Tokens]:
+    """Those of *database_url* if that is given, else of the api at *address*, asked with *token*. Raises FatalError."""
     if not database_url:
-        async with Client(url, token) as client:
+        async with Client(address, token) as client:
             yield AskedTokens(client)
         return
     with _fatal():

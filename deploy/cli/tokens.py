@@ -9,7 +9,8 @@ import msgspec
 
 from common.models import Scope
 from common.settings import Settings, load_settings
-from deploy.cli.asking import address, exits_on_trouble, json_option, url_option
+from deploy.cli.address import find_address
+from deploy.cli.asking import Commands, exits_on_trouble, json_option, url_option
 from deploy.cli.examples import examples
 from deploy.cli.terminal import Terminal, utc
 from deploy.cli.token_places import Shown, Tokens, open_tokens
@@ -22,7 +23,7 @@ _database_option = click.option(
 )
 
 
-@click.group("tokens")
+@click.group("tokens", cls=Commands)
 def tokens_group() -> None:
     """Who may ask: create, list and revoke tokens.
 
@@ -88,7 +89,7 @@ def _with_tokens(work: Callable[[Tokens, Terminal], Awaitable[None]], url: str, 
     """Do *work* on the tokens of the database, or else of the api. Exits when it fails."""
 
     async def run(settings: Settings) -> None:
-        async with open_tokens(address(url, settings), settings.token, database) as tokens:
+        async with open_tokens(find_address(url, settings), settings.token, database) as tokens:
             await work(tokens, terminal)
 
     terminal = Terminal(outlives_reader=False)

@@ -10,6 +10,7 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from common.engine import check_engine, socket_path
 from common.errors import FatalError
 from common.settings import Settings
+from deploy.cli.address import left_address
 from deploy.cli.answers import ClientError
 from deploy.cli.client import Client
 from deploy.cli.demo import run_demo
@@ -18,6 +19,7 @@ from deploy.cli.keeper import Keeper
 from deploy.cli.logs import nothing, warnings_of_ours
 from deploy.cli.service import Service, ServiceError
 from deploy.cli.terminal import Terminal
+from deploy.cli.typed import typed_command
 from deploy.local import LocalPostgres, LocalRedis
 from deploy.local.account import own_account, service_account
 from deploy.local.directories import lock, make_own_directory, make_service_directory
@@ -79,8 +81,10 @@ async def up(
                 terminal.note("  no demo: it is for the first start, while there is no app")
         worker = _worker(settings, environ, logs)
         await keeper.start(worker, worker.url, warnings_of_ours)
-        if not once:
-            _show_ready(terminal, api, logs, "demo/hello" if demo and is_first else "APP/ROUTE")
+        if once:
+            return
+        with left_address(data, api.url):
+            _show_ready(terminal, api, logs, "demo /hello" if demo and is_first else "APP /ROUTE")
             await asyncio.Event().wait()
 
 
@@ -178,8 +182,11 @@ def _worker(settings: Settings, environ: Mapping[str, str], logs: Path) -> Servi
 
 
 def _show_ready(terminal: Terminal, api: Service, logs: Path, route: str) -> None:
+    millrace = typed_command()
     terminal.title(f"Millrace is ready at {api.url}")
-    terminal.line(f"  submit a call   curl -X POST -d world {api.url}/r/{route}")
-    terminal.line(f"  see its state   curl {api.url}/v1/apps/{route.partition('/')[0]}/calls/CALL_ID")
+    terminal.line(f"  documentation   {api.url}/docs")
+    terminal.line(f"  command line    {millrace} --help")
+    terminal.line(f"  submit a call   {millrace} call {route} --data world --wait")
+    terminal.line(f"  the same, HTTP  curl -X POST -d world {api.url}/r/{route.replace(' /', '/')}")
     terminal.line(f"  logs            {logs}")
     terminal.line("  stop            Ctrl-C (accepted calls are kept and run after the next start)")

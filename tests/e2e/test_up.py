@@ -16,7 +16,7 @@ from common.models.call import CallStatus
 from deploy.cli.answers import ClientError
 from deploy.cli.client import Client
 from tests.e2e.system import containers, free_port
-from tests.millrace_command import MILLRACE
+from tests.millrace_command import MILLRACE, run
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("docker")]
@@ -116,13 +116,18 @@ async def test_calls_that_wait_when_it_is_stopped_run_after_the_next_start(machi
 async def test_an_api_that_is_killed_comes_back_and_a_paused_queue_is_said(machine: Machine) -> None:
     process = await machine.up()
     await machine.ready(process)
+    found = await run("apps", "list", data_dir=machine.data)  # without an address
+    assert found.exit_code == 0, found.output
     api = next(pid for pid in _children(process.pid) if b"-m\0api" in _command(pid))
     os.kill(api, SIGKILL)
     await eventually(lambda: _command(api) == b"")
     async with Client(machine.url) as client:
         await eventually(lambda: _answers(client), timeout_s=30)
         await client.ask("POST", "/v1/queue/pause")
-    await machine.end(process)
+    shown = await machine.end(process)
+    assert f"{machine.url}/docs" in shown
+    assert re.search(r"submit a call +\S*millrace call APP /ROUTE", shown)
+    assert not (machine.data / "api-address").exists()
     paused = await machine.up("--demo", "--once")
     async with asyncio.timeout(30):
         output = (await paused.communicate())[0].decode()

@@ -97,5 +97,10 @@ class StubApi:
 
 def run(url: str, *arguments: str, payload: bytes = b"", **environ: str) -> Result:
     """The command, asking the api at *url*."""
+    return invoke("--url", url, *arguments, payload=payload, **environ)
+
+
+def invoke(*arguments: str, payload: bytes = b"", **environ: str) -> Result:
+    """The command with these settings."""
     variables = {f"MILLRACE_{name.upper()}": value for name, value in environ.items()}
-    return CliRunner().invoke(main, ["--url", url, *arguments], input=payload, env=variables)
+    return CliRunner().invoke(main, arguments, input=payload, env=variables)

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from api.clients import CLIENT, Client, name_of
 from api.guard import check_local, is_opened_from_outside, refuse_service_worker
 from api.handlers import apps, invoke
-from api.keys import CORS, METRICS, RATE_LIMIT, ROUTES, SETTINGS, TOKENS
+from api.keys import ANONYMOUS_RATE_LIMIT, CORS, METRICS, RATE_LIMIT, ROUTES, SETTINGS, TOKENS
 from api.pages import confirmation
 from api.parameters import app_name_of, route_path_of
 from api.tokens import TOKEN
@@ -119,7 +119,8 @@ def _secret_of(request: web.Request) -> str | None:
 
 
 def _check_rate(request: web.Request, client: Client) -> None:
-    if retry_after_s := request.app[RATE_LIMIT].take(client.name):
+    limits = (RATE_LIMIT, ANONYMOUS_RATE_LIMIT) if client.is_anonymous else (RATE_LIMIT,)
+    if retry_after_s := max(request.app[limit].take(client.name) for limit in limits):
         raise RateLimitedError(retry_after_s)
 
 

@@ -22,6 +22,7 @@ from api.invocation import Submitter
 from api.keys import (
     ADMISSION,
     ANNOUNCER,
+    ANONYMOUS_RATE_LIMIT,
     BODIES,
     CONNECTIONS,
     CORS,
@@ -92,6 +93,9 @@ def create_app(settings: Settings) -> web.Application:
     app[CORS] = cors
     app[LIFE] = QueueLife()
     app[RATE_LIMIT] = RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst)
+    app[ANONYMOUS_RATE_LIMIT] = RateLimit(
+        settings.anonymous_rate_limit_per_s, settings.anonymous_rate_limit_burst
+    )
     app[ENDPOINTS] = add_urls(app.router)
     if cors.is_on:
         app.on_response_prepare.append(cors.add_headers)

@@ -7,7 +7,7 @@ import hashlib
 import re
 
 import msgspec
-from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from common.errors import InvalidIdempotencyKeyError
 from common.models import Call
@@ -19,9 +19,9 @@ REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
-def key_of(request: web.Request) -> str | None:
-    """The request's key, None without one. Raises InvalidIdempotencyKeyError for another spelling or several."""
-    values = request.headers.getall(IDEMPOTENCY_KEY, [])
+def key_of(headers: CIMultiDictProxy[str]) -> str | None:
+    """A request's key, None without one. Raises InvalidIdempotencyKeyError for another spelling or several."""
+    values = headers.getall(IDEMPOTENCY_KEY, [])
     if not values:
         return None
     if len(values) > 1:

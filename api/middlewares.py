@@ -45,6 +45,7 @@ STATUS_BY_SLUG = {
     "foreign_origin": 403,
     "idempotency_key_reused": 422,
     "not_acceptable": 406,
+    "priority_not_allowed": 403,
     "rate_limited": 429,
     "service_worker_refused": 403,
     "unauthorized": 401,

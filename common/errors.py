@@ -470,6 +470,11 @@ class ForbiddenError(InvalidError):
     default_message = "The token may not do this"
 
 
+class PriorityNotAllowedError(InvalidError):
+    slug = "priority_not_allowed"
+    default_message = "The token may not give its calls this priority"
+
+
 class RateLimitedError(UnavailableError):
     """``retry_after_s``: when the next request is let through, if none comes before."""
 

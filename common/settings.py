@@ -22,6 +22,7 @@ LEASE_MIN_S = 1.0
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
+Priority = Annotated[int, Meta(ge=0, le=2)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Days = Annotated[float, Meta(gt=0, le=3650)]
 Hours = Annotated[float, Meta(gt=0, le=87600)]
@@ -59,6 +60,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cors_origins: Origins = ""  # pages that may ask from a browser, comma separated, or *
     rate_limit_per_s: Rate = 0  # requests per token, or per client address without one; 0: no limit
     rate_limit_burst: Positive = 50  # how many at once, after a rest
+    anonymous_rate_limit_per_s: Rate = 50  # per address, of requests without a valid token where tokens exist
+    anonymous_rate_limit_burst: Positive = 200
+    app_max_priority: Priority = 2  # what a token of scope app may give its calls
+    invoke_max_priority: Priority = 1
     connections_max: Positive = 10_000  # at once, as far as the limit of open files allows
     body_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
     body_stall_s: Seconds = 10  # a body that brings less than 16 KiB in this time is given up

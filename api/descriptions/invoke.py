@@ -32,6 +32,7 @@ from common.errors import (
     InvalidDelayError,
     InvalidIdempotencyKeyError,
     InvalidPriorityError,
+    PriorityNotAllowedError,
     QueueFullError,
     QueueUnavailableError,
     RoutesNotFoundError,
@@ -69,6 +70,11 @@ SERVER_TIMING = Header(
     "queue;dur=1.2, start;dur=0.3, run;dur=4.7, total;dur=6.9",
 )
 PREFERENCE_APPLIED = Header("Preference-Applied", "That the call of a sync route is async.", "respond-async")
+IGNORED = Header(
+    "Millrace-Ignored",
+    "What a request without a token asked for, and can't have: a public route's callers have no say in the queue.",
+    "Millrace-Priority, Millrace-Delay",
+)
 
 DESCRIPTIONS: Descriptions = {
     invoke.invoke: Description(
@@ -86,7 +92,7 @@ DESCRIPTIONS: Descriptions = {
             "200": Content(
                 text="What the function answered.",
                 examples={ANY: b"SOME TEXT"},
-                headers=(FN_CALL_ID, SERVER_TIMING),
+                headers=(FN_CALL_ID, SERVER_TIMING, IGNORED),
             ),
             "default": Content(
                 text="Any other status: the function answered with it, unless the body is one of the errors here.",
@@ -94,7 +100,7 @@ DESCRIPTIONS: Descriptions = {
             ),
             "202": json(
                 Accepted(call_id=CALL_ID),
-                headers=(FN_CALL_ID, REPLAYED, PREFERENCE_APPLIED),
+                headers=(FN_CALL_ID, REPLAYED, PREFERENCE_APPLIED, IGNORED),
                 links=links_of_call("$response.body#/call_id"),
             ),
         },
@@ -106,6 +112,7 @@ DESCRIPTIONS: Descriptions = {
             InvalidConfigError,
             HostMalformedError,
             InvalidPriorityError,
+            PriorityNotAllowedError,
             InvalidDelayError,
             InvalidIdempotencyKeyError,
             IdempotencyKeyReusedError,

@@ -14,6 +14,7 @@ from common.errors import (
     CallNotFinalError,
     CallNotFoundError,
     CallNotRetriableError,
+    PriorityNotAllowedError,
     QueueFullError,
     StoreUnavailableError,
 )
@@ -44,6 +45,7 @@ DESCRIPTIONS: Descriptions = {
             CallNotFoundError,
             CallNotFinalError,
             CallNotRetriableError,
+            PriorityNotAllowedError,
             AppsBeingRemovedError,
             QueueFullError,
             StoreUnavailableError,

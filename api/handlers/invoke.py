@@ -2,6 +2,9 @@
 
 Checks in Fn v1's order: the app, the route, then what this call asks for; the queue's room comes last, before anything
 is stored or queued. A caller may ask a sync route for the async way (``Prefer: respond-async``).
+
+Who calls a public route without a token has no say in how its calls are queued: what such a request asks for is left
+out, and the answer says so in ``Millrace-Ignored``.
 """
 
 import re
@@ -11,13 +14,16 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from api.answers import Accepted
+from api.clients import CLIENT
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
 from api.new_calls import async_call, sync_call
 from api.parameters import app_name_of, route_path_of, url_of
+from api.priorities import check_priority
 from api.replies import SERVER_TIMING, answer, server_timing, without_redirect_into_api
 from api.route_cache import FoundRoute
 from api.sandbox import OWN_ORIGIN
@@ -31,6 +37,7 @@ from common.errors import (
 )
 from common.models import MAX_DELAY_S, MAX_PRIORITY, TYPE_ASYNC, CallStatus, Route, new_id
 
+IGNORED = "Millrace-Ignored"
 PRIORITY = "Millrace-Priority"
 DELAY = "Millrace-Delay"
 RESPOND_ASYNC = "respond-async"
@@ -43,6 +50,25 @@ _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 async def invoke(request: web.Request) -> web.Response:
+    asked, ignored = _asked(request)
+    response = await _invoke(request, asked)
+    if ignored:
+        response.headers[IGNORED] = ", ".join(ignored)
+    return response
+
+
+def _asked(request: web.Request) -> tuple[CIMultiDictProxy[str], list[str]]:
+    """The headers that count for how the call is queued, and the names of those that are ignored."""
+    headers = request.headers
+    if not request[CLIENT].is_anonymous:
+        return headers, []
+    ignored = [name for name, _ in _ASYNC_ONLY if name in headers]
+    if _prefers_async(headers):
+        ignored.append(f"Prefer: {RESPOND_ASYNC}")
+    return CIMultiDictProxy(CIMultiDict()), ignored
+
+
+async def _invoke(request: web.Request, asked: CIMultiDictProxy[str]) -> web.Response:
     try:
         found = await _find(request)
         call_id = new_id()
@@ -51,9 +77,9 @@ async def invoke(request: web.Request) -> web.Response:
         async with request.app[BODIES].body(request, settings.body_max_bytes) as payload:
             # A body may take minutes, and the route may be another one by then, or gone.
             found = await _find(request)
-            if found.route.type == TYPE_ASYNC or _prefers_async(request):
-                return await _submit(request, found, call_id, payload)
-            waiting = await _push(request, found, call_id, payload)
+            if found.route.type == TYPE_ASYNC or _prefers_async(asked):
+                return await _submit(request, asked, found, call_id, payload)
+            waiting = await _push(request, asked, found, call_id, payload)
     except MillraceError as error:
         request.app[METRICS].refused.labels(error.slug).inc()
         raise
@@ -64,19 +90,22 @@ async def _find(request: web.Request) -> FoundRoute:
     return await request.app[ROUTES].get(app_name_of(request), route_path_of(request))
 
 
-def _prefers_async(request: web.Request) -> bool:
-    """Whether RFC 7240's preference is among those of the request."""
+def _prefers_async(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether RFC 7240's preference is among them."""
     return any(
         preference.partition(";")[0].strip().lower() == RESPOND_ASYNC
-        for value in request.headers.getall("Prefer", ())
+        for value in headers.getall("Prefer", ())
         for preference in value.split(",")
     )
 
 
-async def _submit(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> web.Response:
-    delay = _integer_of(request, DELAY, MAX_DELAY_S, InvalidDelayError)
-    priority = _integer_of(request, PRIORITY, MAX_PRIORITY, InvalidPriorityError)
-    key = key_of(request)
+async def _submit(
+    request: web.Request, asked: CIMultiDictProxy[str], found: FoundRoute, call_id: UUID, payload: bytes
+) -> web.Response:
+    delay = _integer_of(asked, DELAY, MAX_DELAY_S, InvalidDelayError)
+    priority = _integer_of(asked, PRIORITY, MAX_PRIORITY, InvalidPriorityError)
+    check_priority(request, priority, PRIORITY)
+    key = key_of(asked)
     call = async_call(found, payload, id=call_id, delay=delay, priority=priority, **_of_request(request))
     async with _admitted(request):
         accepted = await request.app[SUBMITTER].submit_async(call, idempotency_key(key, call))
@@ -90,9 +119,11 @@ async def _submit(request: web.Request, found: FoundRoute, call_id: UUID, payloa
     return response
 
 
-async def _push(request: web.Request, found: FoundRoute, call_id: UUID, payload: bytes) -> Waiting:
+async def _push(
+    request: web.Request, asked: CIMultiDictProxy[str], found: FoundRoute, call_id: UUID, payload: bytes
+) -> Waiting:
     for name, invalid in _ASYNC_ONLY:
-        if name in request.headers:
+        if name in asked:
             raise invalid(f"{name} is for async calls only", field=name)
     call = sync_call(found, payload, id=call_id, **_of_request(request))
     async with _admitted(request):
@@ -130,9 +161,9 @@ def _of_request(request: web.Request) -> dict[str, Any]:
     }
 
 
-def _integer_of(request: web.Request, name: str, largest: int, invalid: type[MillraceError]) -> int:
+def _integer_of(headers: CIMultiDictProxy[str], name: str, largest: int, invalid: type[MillraceError]) -> int:
     """The header as a plain decimal number, 0 without one. Raises *invalid* for another spelling or a larger number."""
-    values = request.headers.getall(name, ["0"])
+    values = headers.getall(name, ["0"])
     if len(values) != 1 or not _INTEGER.fullmatch(values[0]):
         raise invalid(f"{name} is not a number in 0..{largest}", field=name)
     if int(values[0]) > largest:

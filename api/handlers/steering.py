@@ -12,6 +12,7 @@ from aiohttp import web
 from api.answers import CallAnswer, Retried
 from api.keys import ANNOUNCER, METRICS, QUEUE, RETRIES, STORE
 from api.parameters import app_name_of, call_id_of
+from api.priorities import check_priority
 from api.schemas import call_json, json_response
 from common.errors import CallIsFinalError, QueueUnavailableError
 from common.models import CallStatus
@@ -50,8 +51,10 @@ async def _cancel_in_queue(request: web.Request, call_id: UUID) -> bool:
 
 
 async def retry_call(request: web.Request) -> web.Response:
-    """Make a new call of one that ended; it names the old one as its parent."""
+    """Make a new call of one that ended; it names the old one as its parent, and has its priority."""
     app_name, call_id = app_name_of(request), call_id_of(request)
+    call = await request.app[STORE].get_call(app_name, call_id)
+    check_priority(request, call.priority, "")
     new_id = await request.app[RETRIES].retry(app_name, call_id)
     response = json_response(Retried(call_id=new_id, parent_id=call_id), status=202)
     response.headers["Location"] = f"/v1/apps/{app_name}/calls/{new_id}"

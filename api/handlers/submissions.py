@@ -21,6 +21,7 @@ from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER
 from api.middlewares import api_error_of, error_body
 from api.new_calls import async_call
 from api.parameters import app_name_of, url_of
+from api.priorities import check_priority
 from api.route_cache import FoundRoute
 from api.schemas import JSON_MAX_BYTES, json_response
 from common.errors import (
@@ -44,7 +45,7 @@ End = Accepted | BaseException
 
 async def submit_calls(request: web.Request) -> web.Response:
     try:
-        app_name, key = app_name_of(request), key_of(request)
+        app_name, key = app_name_of(request), key_of(request.headers)
         async with request.app[BODIES].body(request, CALLS_MAX_BYTES) as body:
             asked = await _decode(request, body)
             if isinstance(asked, AskedCall):
@@ -123,6 +124,7 @@ def _submission(
         return found
     route = found.route
     try:
+        check_priority(request, asked.priority, "priority")
         call = async_call(
             found,
             asked.payload,

@@ -71,8 +71,10 @@ START_S = 60.0  # how long a server may be away at the start
 START_RETRY_S = 1.0
 KEEPALIVE_S = 75.0
 LET_GO_S = 1.0  # how long open connections may bring one more request before they are closed
-SHUTDOWN_S = 10.0  # how long requests under way may take to end
-ANSWER_S = 1.0  # of that, for the answers to sync calls that did not end
+# Beyond drain_s, when the process ends: a worker that was told to end at the same time cuts its calls off after drain_s
+# and replies to them; then those calls are answered that did not end.
+WORKER_REPLY_S = 3.0
+ANSWER_S = 5.0
 
 Part = TypeVar("Part")
 
@@ -119,21 +121,21 @@ def create_runner(app: web.Application) -> web.AppRunner:
         auto_decompress=False,
         handler_cancellation=False,
         keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=SHUTDOWN_S,
+        shutdown_timeout=app[SETTINGS].drain_s + WORKER_REPLY_S + ANSWER_S,
     )
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way.
+    """Serve until SIGTERM or SIGINT, then finish what is under way, for drain_s; a second signal ends that.
 
     Raises UnavailableError when a server stays away at the start, FatalError for what else makes serving pointless:
     among it SettingsError for a host or port that can't be had.
     """
     stopped = asyncio.Event()
+    runner = create_runner(create_app(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    runner = create_runner(create_app(settings))
+        loop.add_signal_handler(number, lambda: _signalled(runner.app, stopped))
     starting = asyncio.create_task(_start(runner, settings))
     stopping = asyncio.create_task(stopped.wait())
     try:
@@ -147,6 +149,12 @@ async def serve(settings: Settings) -> None:
         await asyncio.wait({starting, stopping})
         await _let_go(runner)
         await runner.cleanup()
+
+
+def _signalled(app: web.Application, stopped: asyncio.Event) -> None:
+    if stopped.is_set() and SYNC in app:
+        app[SYNC].drain(0)
+    stopped.set()
 
 
 async def _let_go(runner: web.AppRunner) -> None:
@@ -245,7 +253,7 @@ async def _following(app: web.Application) -> AsyncIterator[None]:
 
 async def _drain(app: web.Application) -> None:
     app[FOLLOWING].drain()
-    app[SYNC].drain(SHUTDOWN_S - ANSWER_S)
+    app[SYNC].drain(app[SETTINGS].drain_s + WORKER_REPLY_S)
 
 
 async def _maintenance(app: web.Application) -> AsyncIterator[None]:

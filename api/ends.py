@@ -1,14 +1,35 @@
-"""The ends that the api itself gives to sync calls: those that no worker ran, or whose worker is no longer there."""
+"""The ends that the api itself gives to sync calls: those that no worker ran, and those of which it hears no more.
+
+The two never share an end: whoever is told that nothing ran may ask again.
+"""
 
 from datetime import UTC, datetime
 
-from common.errors import CallTimeoutError, CallTimeoutServerBusyError
+from common.errors import CallTimeoutError, CallTimeoutServerBusyError, ShuttingDownError
 from common.models import CallStatus, Detail, Outcome, Reason
+
+API_ENDED = "The api process ended before the call did: the call goes on, and its record says how it ends"
+PUSH_UNCONFIRMED = "The queue did not confirm the call: it may have run"
 
 
 def no_capacity() -> Outcome:
     """No worker took it in time."""
     return _error(Reason.KILLED, Detail.NO_CAPACITY, CallTimeoutServerBusyError.default_message)
+
+
+def shutting_down() -> Outcome:
+    """No worker had taken it when this process ended, and none will."""
+    return _error(Reason.KILLED, Detail.SHUTTING_DOWN, ShuttingDownError.default_message)
+
+
+def api_ended() -> Outcome:
+    """This process ended while a worker had it. For its caller only: the call goes on, and its worker records it."""
+    return _error(Reason.KILLED, Detail.API_ENDED, API_ENDED)
+
+
+def push_unconfirmed() -> Outcome:
+    """Redis did not say whether it took the call, nor what became of it."""
+    return _error(Reason.KILLED, Detail.PUSH_UNCONFIRMED, PUSH_UNCONFIRMED)
 
 
 def worker_lost() -> Outcome:
@@ -18,7 +39,7 @@ def worker_lost() -> Outcome:
 
 def no_answer() -> Outcome:
     """Nothing was heard of it for longer than everything may take."""
-    return _error(Reason.TIMEOUT, Detail.RUN_TIMEOUT, CallTimeoutError.default_message)
+    return _error(Reason.TIMEOUT, Detail.NO_ANSWER, CallTimeoutError.default_message)
 
 
 def caller_gone() -> Outcome:

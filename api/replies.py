@@ -1,7 +1,7 @@
 """From the end of a sync call to the answer of its caller, in Fn v1's words. Knows neither queue nor store.
 
 A function answers with its own status, headers and body. Where it could not, the error says so: 504 for one that took
-too long, 503 for one that never got its turn, 502 for everything that went wrong with the function or its container.
+too long, 503 for one that was never started, 502 for everything that went wrong with the function or its container.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,13 @@ from multidict import CIMultiDict
 from api.headers import allowed_headers, passed_headers
 from api.middlewares import APIError, error_response, new_api_error
 from api.sandbox import leads_into_api
-from common.errors import CallTimeoutError, CallTimeoutServerBusyError, InvalidHeadersError
+from common.errors import (
+    CallTimeoutError,
+    CallTimeoutServerBusyError,
+    InvalidHeadersError,
+    ShuttingDownError,
+    UnavailableError,
+)
 from common.models import FORMAT_JSON, Call, CallStatus, Detail, Headers, Outcome, Reason
 from common.telemetry.metrics import phase_times_s
 
@@ -21,7 +27,12 @@ BYTES = "application/octet-stream"
 JSON = "application/json"
 SERVER_TIMING = "Server-Timing"
 
-_BUSY = frozenset({Detail.NO_CAPACITY, Detail.INIT_TIMEOUT})
+# The function was never started, and will not be: asking again is safe. Everything else may have run.
+NOT_STARTED: dict[str, type[UnavailableError]] = {
+    Detail.NO_CAPACITY: CallTimeoutServerBusyError,
+    Detail.INIT_TIMEOUT: CallTimeoutServerBusyError,
+    Detail.SHUTTING_DOWN: ShuttingDownError,
+}
 _BODYLESS = frozenset({204, 205, 304})
 
 
@@ -75,8 +86,8 @@ def server_timing(call: Call, outcome: Outcome) -> str:
 
 def failure(outcome: Outcome) -> APIError:
     """The error that the caller of a failed call gets."""
-    if outcome.detail in _BUSY:
-        return new_api_error(503, CallTimeoutServerBusyError())
+    if outcome.detail in NOT_STARTED:
+        return new_api_error(503, NOT_STARTED[outcome.detail]())
     if outcome.reason is Reason.TIMEOUT:
         return new_api_error(504, CallTimeoutError())
     code = outcome.detail or outcome.reason or "function_failed"

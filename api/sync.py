@@ -1,67 +1,32 @@
 """Sync calls: pushed with a ticket, waited for by id, answered by whoever ends them. No Postgres on the caller's path.
 
-One task hands replies to those who wait; another looks after them while it takes long: a caller that went away, an
-answer that never comes, a process that ends. That a call has waited too long for a worker is the queue's to say, not a
-clock's here: a worker may just have taken it. The queue hands it over as dead, and maintenance replies.
+One task hands replies to those who wait; another looks after them while it takes long (giving_up.py). That a call has
+waited too long for a worker is the queue's to say, not a clock's here: a worker may just have taken it. The queue hands
+it over as dead, and maintenance replies.
 """
 
 import asyncio
-import math
 import time
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from api import ends
+from api.giving_up import GivingUp
 from api.recorder import Recorder
-from api.streams import is_gone
+from api.waiting import Waiting
 from common.errors import QueueUnavailableError
 from common.models import Call, Outcome, QueueEntry, SyncTicket, decode_reply, encode_call, new_id
-from common.queue.base import Cancelled, MessageQueue
+from common.queue.base import MessageQueue
 from common.telemetry.logs import get_logger
 
 WAIT_MIN_S = 1.0  # for a worker; else half of the route's timeout, as Fn v1
 LOOK_PAUSE_S = 0.25
-ANSWER_SLACK_S = 15.0  # beyond the wait, the start and the timeout: a container's end, and the reply's way
 RETRY_S = 1.0
 CLOSE_S = 5.0
 
 _log = get_logger("sync")
-
-
-class Waiting:
-    """A sync call that was pushed: ``call`` is without its payload, ``answered`` is done with its end."""
-
-    __slots__ = ("answered", "call", "gives_up_at_s", "request", "wait_ends_at_s")
-
-    def __init__(self, call: Call, request: web.BaseRequest) -> None:
-        self.call = call
-        self.request = request
-        self.answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.wait_ends_at_s = math.inf
-        self.gives_up_at_s = math.inf
-
-    def start(self, wait_s: float, start_s: float) -> None:
-        """Count from now: it was pushed."""
-        self.wait_ends_at_s = time.monotonic() + wait_s
-        self.gives_up_at_s = self.wait_ends_at_s + start_s + self.call.timeout + ANSWER_SLACK_S
-
-    def end(self, outcome: Outcome, claimed_at: datetime | None = None) -> None:
-        """Answer it, unless it is answered. *claimed_at*: when a worker took it, if one has said so."""
-        if not self.answered.done():
-            self.call = replace(self.call, claimed_at=claimed_at)
-            self.answered.set_result(outcome)
-
-    @property
-    def is_pushed(self) -> bool:
-        return self.wait_ends_at_s < math.inf
-
-    @property
-    def is_abandoned(self) -> bool:
-        return is_gone(self.request)
 
 
 class SyncCalls:
@@ -70,22 +35,21 @@ class SyncCalls:
     def __init__(self, queue: MessageQueue, recorder: Recorder, start_timeout_s: float) -> None:
         self._queue = queue
         self._start_s = start_timeout_s
-        self._recorder = recorder
+        self._giving_up = GivingUp(queue, recorder)
         self._reply_to = new_id()
         self._pending: dict[UUID, Waiting] = {}
         self._is_busy = asyncio.Event()
         self._looking = asyncio.Lock()
         self._asked_at_s = 0.0
-        self._drained_at_s = math.inf
         self._tasks = [
             asyncio.create_task(self._listen_forever()),
             asyncio.create_task(self._look_forever()),
         ]
 
     async def push(self, call: Call, payload: bytes, request: web.BaseRequest) -> Waiting:
-        """Queue the call with its payload; `outcome` must follow. Raises QueueFullError, QueueUnavailableError.
+        """Queue the call with its payload; `outcome` must follow.
 
-        After QueueUnavailableError it may run all the same, once, with nobody to answer.
+        Raises QueueFullError, and QueueUnavailableError if it is certain that the call will not run.
         """
         wait_s = max(WAIT_MIN_S, call.timeout / 2)
         ticket = SyncTicket(
@@ -99,6 +63,11 @@ class SyncCalls:
         waiting = self._pending[call.id] = Waiting(call, request)
         try:
             await self._queue.push([entry])  # the reply may come before this returns
+        except QueueUnavailableError as error:
+            if not error.may_have_happened:
+                self._forget(call)
+                raise
+            waiting.doubt()
         except BaseException:
             self._forget(call)
             raise
@@ -107,7 +76,10 @@ class SyncCalls:
         return waiting
 
     async def outcome(self, waiting: Waiting) -> Outcome:
-        """How the call ended. Bounded: some end is found for every call."""
+        """How the call ended. Bounded: some end is found for every call.
+
+        Raises QueueUnavailableError if its push was not confirmed, and it is certain by now that it will not run.
+        """
         try:
             return await waiting.answered
         finally:
@@ -130,8 +102,8 @@ class SyncCalls:
         return any(before_s < waiting.wait_ends_at_s <= now_s for waiting in self._pending.values())
 
     def drain(self, grace_s: float) -> None:
-        """Turn away what is not answered after *grace_s*: the process ends."""
-        self._drained_at_s = time.monotonic() + grace_s
+        """Answer all that is not answered after *grace_s*: the process ends. A call that runs then goes on."""
+        self._giving_up.drain(grace_s)
 
     async def aclose(self) -> None:
         """End the tasks; what was just turned away is cancelled before, within CLOSE_S."""
@@ -175,40 +147,9 @@ class SyncCalls:
             await asyncio.sleep(LOOK_PAUSE_S)
             try:
                 async with self._looking:
-                    await self._look()
+                    await self._giving_up.look(list(self._pending.values()))
             except QueueUnavailableError:
                 await asyncio.sleep(RETRY_S)  # who waits for the queue says that it is away
             except Exception:  # noqa: BLE001 - the task's outermost guard: one bad look must not end all looking
                 _log.exception("looking after sync calls failed")
                 await asyncio.sleep(RETRY_S)
-
-    async def _look(self) -> None:
-        now_s = time.monotonic()
-        given_up: list[tuple[Waiting, Outcome]] = []
-        late: list[Waiting] = []
-        for waiting in self._pending.values():
-            if not waiting.is_pushed:
-                continue  # its cancel could come before it
-            if waiting.is_abandoned:
-                given_up.append((waiting, ends.caller_gone()))
-            elif now_s >= waiting.gives_up_at_s:
-                late.append(waiting)
-            elif now_s >= self._drained_at_s:
-                outcome = ends.no_capacity()
-                waiting.end(outcome)  # its caller does not wait for Redis
-                given_up.append((waiting, outcome))
-        for waiting in late:
-            outcome = ends.no_answer()
-            waiting.end(outcome)
-            self._recorder.add(waiting.call, outcome)  # unless somebody did: then that stays
-        if given_up or late:
-            await self._cancel(given_up, late)
-
-    async def _cancel(self, given_up: list[tuple[Waiting, Outcome]], late: list[Waiting]) -> None:
-        """Let nobody run them. Who has one kills and records it; who ended one just now has recorded it."""
-        ids = [waiting.call.id for waiting in (*(waiting for waiting, _ in given_up), *late)]
-        found = await self._queue.cancel(ids)
-        for (waiting, outcome), cancelled in zip(given_up, found, strict=False):
-            waiting.end(outcome)
-            if cancelled is Cancelled.REMOVED:
-                self._recorder.add(waiting.call, outcome)

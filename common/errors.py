@@ -524,8 +524,21 @@ class QueueFullError(UnavailableError):
 
 
 class QueueUnavailableError(UnavailableError):
+    """``may_have_happened``: False where it is certain that what was asked for was not done."""
+
     slug = "queue_unavailable"
     default_message = "Queue is unavailable"
+
+    def __init__(self, *, may_have_happened: bool = True) -> None:
+        super().__init__()
+        self.may_have_happened = may_have_happened
+
+
+class ShuttingDownError(UnavailableError):
+    """A sync call whose api ended before a worker had taken the call."""
+
+    slug = "shutting_down"
+    default_message = "The api process is shutting down; the call was not started"
 
 
 class TooManyFollowersError(UnavailableError):

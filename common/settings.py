@@ -77,6 +77,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     logs_keep_days: Days = 7
     idempotency_keys_keep_hours: Hours = 24
 
+    # how long a process that is told to end lets calls come to their end: a worker those that it runs, an api those
+    # that it answers
+    drain_s: Seconds = 30
+
     # attempts and leases
     lease_s: Seconds = 30
     max_attempts: Positive = 5
@@ -91,7 +95,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker_memory_mb: NotNegative = 0  # 0: what the machine has, less a head room
     worker_sync_min_slots: NotNegative = 1  # kept for sync calls, at most a quarter of the slots
     worker_async_min_slots: NotNegative = 1  # kept for async calls, likewise
-    drain_s: Seconds = 30
     heartbeat_s: Seconds = 5
     heartbeat_stale_s: Seconds = 20
     spool_dir: OptionalDirectory = ""  # where outcomes wait while Postgres is away; without it, in data_dir

@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from common.errors import EngineUnavailableError, StoreUnavailableError, UnavailableError
-from common.models import CallStatus, Outcome
+from common.models import CallStatus, Detail, Outcome
 from common.telemetry.logs import get_logger
 from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver, FailedForNowError, RefusedError
@@ -83,6 +83,8 @@ class Executor:
             return _stopped(run)
         except RefusedError as error:
             log.warning("call refused", call_id=run.call.id, detail=error.detail, cause=cause_of(error))
+            if run.may_have_run and error.detail is Detail.INIT_TIMEOUT:
+                return interrupted()  # its start was under way: nobody knows whether it began
             return _or_retry(run, refused(error))
         except UnavailableError as error:
             log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=cause_of(error))

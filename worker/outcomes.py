@@ -6,6 +6,7 @@ Error texts are for callers: Fn v1's words where it has any, and never what the 
 from datetime import UTC, datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from common.models import Call, CallStats, CallStatus, Detail, Outcome, Reason
 from worker.containers.driver import FailedForNowError, RefusedError
@@ -17,6 +18,7 @@ TIMED_OUT = "Timed out"
 OUT_OF_MEMORY = "container out of memory, you may want to raise route.memory for this route (default: 128MB)"
 SIGNALLED = "container was killed"
 INTERRUPTED = "The worker could not bring the call to its end; a sync call is not run twice"
+UNHEARD = "The api that waited for the answer had ended: the caller did not get it"
 SIGKILL_EXIT_CODE = 137
 
 
@@ -138,6 +140,11 @@ def interrupted() -> Outcome:
         error=INTERRUPTED,
         completed_at=datetime.now(UTC),
     )
+
+
+def unheard(outcome: Outcome) -> Outcome:
+    """The outcome of a sync call that ended by itself when its api had ended: its caller did not get the answer."""
+    return replace(outcome, detail=outcome.detail or Detail.API_ENDED, error=outcome.error or UNHEARD)
 
 
 def refused(error: RefusedError | FailedForNowError) -> Outcome:

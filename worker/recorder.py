@@ -28,6 +28,7 @@ from common.telemetry.metrics import Metrics, phase_times_s
 from worker.backoff import Backoff
 from worker.livelogs import LiveLogs
 from worker.logcapture import CallLog
+from worker.outcomes import unheard
 from worker.runs import Run
 from worker.spool import Spool
 
@@ -85,6 +86,8 @@ class Recorder:
         """
         if run.is_sync:
             await self.reply(run, outcome)
+            if run.is_unheard:
+                outcome = unheard(outcome)
             self._finished.add(run.call, outcome)
             self.report(run.call, outcome)
             return
@@ -113,6 +116,9 @@ class Recorder:
             return
         if found is Acked.NOT_RESERVED:
             log.warning("reply dropped: the call was given up before", call_id=run.call.id)
+        elif found is Acked.UNHEARD:
+            log.warning("reply dropped: the api that waited for it has ended", call_id=run.call.id)
+            run.is_unheard = True
 
     async def run(self) -> None:
         """Commit group after group until cancelled."""

@@ -58,6 +58,7 @@ class Run:
         self.may_have_run = False
         self.has_ended = False
         self.is_replied = False
+        self.is_unheard = False  # its api had ended when the reply came
 
     @property
     def is_sync(self) -> bool:

@@ -19,6 +19,7 @@ from api.descriptions.parts import (
     json,
 )
 from api.handlers import invoke
+from api.replies import NOT_STARTED
 from common.errors import (
     AppsBeingRemovedError,
     AppsMissingNameError,
@@ -36,12 +37,13 @@ from common.errors import (
     QueueFullError,
     QueueUnavailableError,
     RoutesNotFoundError,
+    ShuttingDownError,
     StoreUnavailableError,
 )
 from common.models import MAX_DELAY_S, MAX_PRIORITY, Detail, Reason
 
 # 503, 504, and what becomes of async calls only.
-_NOT_502 = frozenset({Detail.NO_CAPACITY, Detail.INIT_TIMEOUT, Detail.RUN_TIMEOUT, Detail.EXPIRED})
+_NOT_502 = frozenset({*NOT_STARTED, Detail.RUN_TIMEOUT, Detail.NO_ANSWER, Detail.EXPIRED})
 FUNCTION_FAILURES = tuple(
     Failure(502, code, "Function failed")
     for code in (
@@ -80,7 +82,8 @@ DESCRIPTIONS: Descriptions = {
     invoke.invoke: Description(
         text=(
             "An async route answers 202 once the call is stored; it runs at least once. A sync route answers with"
-            " what its function answers: status, headers and body as they are; it runs at most once."
+            " what its function answers: status, headers and body as they are; it runs at most once. An error with"
+            " status 503 says that it did not run and will not; after 502 and 504 it may have run."
         ),
         headers=(PRIORITY, DELAY, IDEMPOTENCY_KEY, PREFER, TRACEPARENT),
         body=Content(
@@ -122,6 +125,7 @@ DESCRIPTIONS: Descriptions = {
             QueueUnavailableError,
             StoreUnavailableError,
             CallTimeoutServerBusyError,
+            ShuttingDownError,
             CallTimeoutError,
             *FUNCTION_FAILURES,
         ),

@@ -28,7 +28,7 @@ from api.replies import SERVER_TIMING, answer, server_timing, without_redirect_i
 from api.route_cache import FoundRoute
 from api.sandbox import OWN_ORIGIN
 from api.schemas import json_response
-from api.sync import Waiting
+from api.waiting import Waiting
 from common.errors import (
     InvalidDelayError,
     InvalidIdempotencyKeyError,

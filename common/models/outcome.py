@@ -14,7 +14,11 @@ from common.models.stats import CallStats
 
 
 class Detail(StrEnum):
-    """Finer reasons. All but the first four mean that the function never ran to its end on this attempt."""
+    """Finer reasons. The first four and ``api_ended`` go with functions that ran to their end, or to a limit.
+
+    Of a sync call, ``no_capacity``, ``init_timeout`` and ``shutting_down`` say that its function was never started.
+    With ``worker_lost``, ``no_answer`` and ``push_unconfirmed`` it may have run.
+    """
 
     EXIT_CODE = "exit_code"
     OOM_KILLED = "oom_killed"
@@ -32,6 +36,12 @@ class Detail(StrEnum):
     BAD_RESPONSE = "bad_response"
     WORKER_LOST = "worker_lost"
     EXPIRED = "expired"
+    SHUTTING_DOWN = "shutting_down"  # its api ended before a worker had taken it
+    API_ENDED = (
+        "api_ended"  # its api ended while it ran: it ended as the record says, its caller never heard of that
+    )
+    NO_ANSWER = "no_answer"
+    PUSH_UNCONFIRMED = "push_unconfirmed"
 
 
 # When which part of a log came: its first byte, and Unix ms. In order.

@@ -101,6 +101,7 @@ class Acked(Enum):
     """What an ack found."""
 
     ACKED = "acked"
+    UNHEARD = "unheard"  # acked; the api that waited for the reply has ended, so none was left
     UNKNOWN = "unknown"  # no such call: success by contract
     NOT_RESERVED = "not_reserved"  # known, but not leased with this token
 
@@ -111,6 +112,22 @@ class Cancelled(Enum):
     REMOVED = "removed"  # it was waiting and is gone: nobody will run it
     REQUESTED = "requested"  # it is leased: its holder is told
     UNKNOWN = "unknown"  # no such call, or a dead one, which is the store's to settle
+
+
+class Withdrawn(Enum):
+    """What a withdrawal of a sync call found."""
+
+    WITHDRAWN = "withdrawn"  # nobody had taken it, and nobody will
+    RUNNING = "running"  # a worker has it
+    ENDED = "ended"  # it was replied to, or is dead and will be
+
+
+class Trace(Enum):
+    """What the queue knows of a sync call."""
+
+    HERE = "here"  # it waits, runs, or is dead and not yet replied to
+    ENDED = "ended"  # within the last minute
+    UNKNOWN = "unknown"
 
 
 class DeadCall(Struct, frozen=True, kw_only=True):
@@ -166,11 +183,13 @@ class MessageQueue(Protocol):
     async def push(self, entries: Sequence[QueueEntry], generation: int | None = None) -> int:
         """Put calls at their places; return how many were new. A call that is already here stays as it is.
 
+        A sync call that ended or was withdrawn within the last minute stays away.
+
         With a *generation* only into data of this generation, so that nothing gets in before what was lost is back:
         raises QueueLostError if Redis has lost it, having pushed none (of more than 500, earlier parts may be).
 
         A sync call whose ``ttl_ms`` passes before a worker has it is never reserved: it is handed over as dead. One
-        whose push raised QueueUnavailableError may run all the same, unless a cancel removes it.
+        whose push raised QueueUnavailableError may run all the same if that error says so, until `withdraw` tells.
 
         Raises QueueFullError, having pushed none, if they don't all fit (``queue_max_calls``, or Redis's memory). Of
         more than 500 calls, earlier parts may be pushed then.
@@ -203,7 +222,8 @@ class MessageQueue(Protocol):
     async def reply(self, reservation: Reservation, reply: bytes) -> Acked:
         """Ack a sync call and leave *reply* for the api that waits for it, in one step; only if this lease still holds.
 
-        So a call gets one reply at most. Repeated after a lost answer: UNKNOWN may mean that this very call did it.
+        So a call gets one reply at most. UNHEARD: nobody waits for it any more. Repeated after a lost answer: UNKNOWN
+        may mean that this very call did it.
         """
         ...
 
@@ -249,6 +269,19 @@ class MessageQueue(Protocol):
         settled is unfinished there, is pushed again by the reconciler, and cancelled by its claim instead of run.
         A sync call is not dropped but handed over as dead: somebody has to answer its caller.
         """
+        ...
+
+    async def withdraw(self, ids: Sequence[UUID], *, is_unheard: bool) -> list[Withdrawn]:
+        """See that sync calls which no worker has taken never start; say for each what was found. Each id once.
+
+        Also for one whose push raised QueueUnavailableError: should that push arrive later, within a minute, it is
+        ignored. Leased calls go on; with *is_unheard* their reply finds out that nobody waits for it. After a lost
+        answer it is repeated: then ENDED may mean that this very call withdrew it.
+        """
+        ...
+
+    async def trace(self, call_id: UUID) -> Trace:
+        """Whether this is a sync call that is here, or that ended within the last minute."""
         ...
 
     def cancellations(self) -> AsyncIterator[UUID]:

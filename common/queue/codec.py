@@ -18,6 +18,8 @@ from common.queue.base import (
     Peeked,
     Reservation,
     Reserved,
+    Trace,
+    Withdrawn,
 )
 
 LEVEL = 2**50  # places of one level; eight levels fit a double exactly
@@ -26,8 +28,10 @@ SYNC_DELIVERIES = 1  # a sync call is never restored: its caller gets an answer 
 
 Argument = bytes | int | str
 
-_ACKED = (Acked.UNKNOWN, Acked.ACKED, Acked.NOT_RESERVED)
+_ACKED = (Acked.UNKNOWN, Acked.ACKED, Acked.NOT_RESERVED, Acked.UNHEARD)
 _CANCELLED = (Cancelled.UNKNOWN, Cancelled.REMOVED, Cancelled.REQUESTED)
+_WITHDRAWN = (Withdrawn.ENDED, Withdrawn.WITHDRAWN, Withdrawn.RUNNING)
+_TRACES = (Trace.UNKNOWN, Trace.HERE, Trace.ENDED)
 _EXTENSIONS = (Extension.UNKNOWN, Extension.HELD, Extension.CANCEL_REQUESTED, Extension.LOST)
 
 
@@ -120,7 +124,7 @@ def decode_dead(answer: list[Any]) -> list[DeadCall]:
 
 
 def decode_acked(answer: list[int]) -> list[Acked]:
-    """ack.lua's answer, call by call."""
+    """The answer of ack.lua, call by call, or of reply.lua."""
     return [_ACKED[code] for code in answer]
 
 
@@ -132,6 +136,16 @@ def decode_extensions(answer: list[int]) -> list[Extension]:
 def decode_cancelled(answer: list[int]) -> list[Cancelled]:
     """cancel.lua's answer, call by call."""
     return [_CANCELLED[code] for code in answer]
+
+
+def decode_withdrawn(answer: list[int]) -> list[Withdrawn]:
+    """withdraw.lua's answer, call by call."""
+    return [_WITHDRAWN[code] for code in answer]
+
+
+def decode_trace(answer: int) -> Trace:
+    """trace.lua's answer."""
+    return _TRACES[answer]
 
 
 def encode_ids(ids: Sequence[UUID]) -> bytes:

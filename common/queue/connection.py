@@ -17,8 +17,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedConnection
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.errors import QueueFullError, QueueUnavailableError, SettingsError
@@ -70,7 +70,7 @@ class RedisLink:
         """A connection for one that listens, closed at the end. Raises one of UNREACHABLE if there is none in time."""
         pool = self._pools[1]
         async with asyncio.timeout(REPLY_S):
-            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            connection = await pool.get_connection()
         try:
             yield connection
         finally:
@@ -111,7 +111,19 @@ class Reconnects:
         self._pause_s = min(2 * self._pause_s, RECONNECT_MAX_S)
 
 
+class NotConnectedError(RedisConnectionError):
+    """There was no connection, so nothing was sent."""
+
+
 class _Pool(BlockingConnectionPool):
+    async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
+        """Raises NotConnectedError if there is none."""
+        try:
+            connection: AbstractConnection = await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            raise NotConnectedError(str(error)) from error
+        return connection
+
     async def drop_idle(self) -> None:
         """Waits for nothing: the other side may be gone."""
         idle, self._available_connections = self._available_connections, []
@@ -230,4 +242,7 @@ async def _in_time(operation: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def _queue_error(error: BaseException) -> QueueFullError | QueueUnavailableError:
-    return QueueFullError() if OUT_OF_MEMORY in str(error) else QueueUnavailableError()
+    if OUT_OF_MEMORY in str(error):
+        return QueueFullError()
+    was_refused = isinstance(error, NotConnectedError | ResponseError | BusyLoadingError)
+    return QueueUnavailableError(may_have_happened=not was_refused)

@@ -28,6 +28,7 @@ class Keys(Struct, frozen=True, kw_only=True):
     announced: str
     sync: str
     message: str
+    ended: str
     replies: str
 
     def wake(self, lane: Lane) -> str:

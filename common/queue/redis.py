@@ -32,6 +32,8 @@ from common.queue.base import (
     Peeked,
     Reservation,
     Reserved,
+    Trace,
+    Withdrawn,
 )
 from common.queue.connection import REPLY_S, UNREACHABLE, RedisLink
 from common.queue.keys import queue_keys
@@ -181,6 +183,16 @@ class RedisQueue:
         for part in _parts(ids):
             found += codec.decode_cancelled(await self._run(scripts.CANCEL, *(id_.bytes for id_ in part)))
         return found
+
+    async def withdraw(self, ids: Sequence[UUID], *, is_unheard: bool) -> list[Withdrawn]:
+        found: list[Withdrawn] = []
+        for part in _parts(ids):
+            answer = await self._run(scripts.WITHDRAW, int(is_unheard), *(id_.bytes for id_ in part))
+            found += codec.decode_withdrawn(answer)
+        return found
+
+    async def trace(self, call_id: UUID) -> Trace:
+        return codec.decode_trace(await self._run(scripts.TRACE, call_id.bytes))
 
     def cancellations(self) -> AsyncIterator[UUID]:
         return channels.listen(self._link, self._keys.cancelled)

@@ -36,22 +36,25 @@ def _source(file_name: str) -> str:
 
 _ALL_PLACES = ("ready", "delay", "lease", "meta", "dead", "state", "wake_sync", "wake_async")
 _TICKETS = ("sync", "message")
+_TICKETS_AND_ENDED = (*_TICKETS, "ended")
 REPLIES = "replies"
 
-PUSH = _script("push", "ready", "delay", "meta", "state", "wake_sync", "wake_async", *_TICKETS)
+PUSH = _script("push", "ready", "delay", "meta", "state", "wake_sync", "wake_async", *_TICKETS_AND_ENDED)
 RESERVE = _script("reserve", *_ALL_PLACES, *_TICKETS)
-ACK = _script("ack", "lease", "meta", *_TICKETS)
-REPLY = _script("reply", "lease", "meta", *_TICKETS, REPLIES)
+ACK = _script("ack", "lease", "meta", *_TICKETS_AND_ENDED)
+REPLY = _script("reply", "lease", "meta", *_TICKETS_AND_ENDED, REPLIES)
 EXTEND = _script("extend", "lease", "meta")
 RELEASE = _script("release", *_ALL_PLACES)
 RELEASE_INCARNATION = _script(
     "release_incarnation", "ready", "lease", "meta", "dead", "state", "wake_sync", "wake_async"
 )
-CANCEL = _script("cancel", "ready", "delay", "lease", "meta", *_TICKETS, "cancelled")
+CANCEL = _script("cancel", "ready", "delay", "lease", "meta", *_TICKETS_AND_ENDED, "cancelled")
+WITHDRAW = _script("withdraw", "lease", "ready", "delay", "meta", *_TICKETS_AND_ENDED)
+TRACE = _script("trace", "sync", "ended")
 MAINTAIN = _script("maintain", *_ALL_PLACES, "sync")
 DEAD = _script("dead", "meta", "dead", *_TICKETS)
-BURY = _script("bury", "meta", "dead", *_TICKETS)
-BURY_REPLIED = _script("bury_replied", "meta", "dead", *_TICKETS, REPLIES)
+BURY = _script("bury", "meta", "dead", *_TICKETS_AND_ENDED)
+BURY_REPLIED = _script("bury_replied", "meta", "dead", *_TICKETS_AND_ENDED, REPLIES)
 SEED_TOKEN = _script("seed_token", "state")
 PAUSE = _script("pause", "state", "wake_sync", "wake_async")
 RESUME = _script("resume", "ready", "delay", "state", "wake_sync", "wake_async")
@@ -60,6 +63,6 @@ DEPTH = _script("depth", "ready", "delay", "lease", "meta", "dead", "state")
 GENERATION = _script("generation", "state")
 
 ALL = (
-    *(PUSH, RESERVE, ACK, REPLY, EXTEND, RELEASE, RELEASE_INCARNATION, CANCEL),
+    *(PUSH, RESERVE, ACK, REPLY, EXTEND, RELEASE, RELEASE_INCARNATION, CANCEL, WITHDRAW, TRACE),
     *(MAINTAIN, DEAD, BURY, BURY_REPLIED, SEED_TOKEN, PAUSE, RESUME, PEEK, DEPTH, GENERATION),
 )

@@ -24,7 +24,7 @@ from deploy.local import LocalPostgres, LocalRedis
 from deploy.local.account import own_account, service_account
 from deploy.local.directories import lock, make_own_directory, make_service_directory
 
-API_STOP_S = 15.0
+API_STOP_MARGIN_S = 15.0
 # The children write to files, and what a person must see is picked from there: in one format, at once.
 LOGGING = {"MILLRACE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
 FOR_US_ALONE = ("MILLRACE_TOKEN",)
@@ -170,9 +170,8 @@ async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict
 
 
 def _api(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:
-    return Service(
-        "api", host=settings.host, port=settings.port, environ=environ, logs=logs, stop_s=API_STOP_S
-    )
+    stop_s = settings.drain_s + API_STOP_MARGIN_S
+    return Service("api", host=settings.host, port=settings.port, environ=environ, logs=logs, stop_s=stop_s)
 
 
 def _worker(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from multidict import CIMultiDictProxy
 
 from tests.polling import eventually
 from tests.shell_image import SHELL_IMAGE
@@ -104,8 +105,18 @@ class System:
         assert (await self.call(call_id))["id"] == call_id
         return call_id
 
+    async def post(self, path: str) -> tuple[int, CIMultiDictProxy[str], bytes]:
+        """Call a sync route: status, headers and body of its answer."""
+        async with self._http.post(path) as reply:
+            return reply.status, reply.headers, await reply.read()
+
     async def call(self, call_id: str) -> Json:
         return (await self._json(f"/v1/apps/e2e/calls/{call_id}"))["call"]  # type: ignore[no-any-return]
+
+    async def recorded(self, call_id: str) -> Json | None:
+        """A sync call, once it has a record."""
+        async with self._http.get(f"/v1/apps/e2e/calls/{call_id}") as reply:
+            return (await reply.json())["call"] if reply.status == 200 else None
 
     async def log(self, call_id: str, timestamps: int = 0) -> str:
         path = f"/v1/apps/e2e/calls/{call_id}/log?timestamps={timestamps}"

@@ -1,5 +1,7 @@
 """What dies must not take a call with it: worker child, supervisor, Redis's data."""
 
+import asyncio
+import json
 import os
 import signal
 
@@ -100,6 +102,29 @@ async def test_a_killed_api_loses_nothing_that_it_accepted(system: System) -> No
     await system.start_worker()
     calls = await system.finished(call_ids)
     assert {call["status"] for call in calls} == {"success"}
+
+
+async def test_a_sync_call_runs_on_when_its_api_ends(system: System) -> None:
+    await system.start_worker()
+    path = await system.create_route("sleep 3; echo done >&2", type="sync")
+    answering = asyncio.create_task(system.post(path))
+
+    async def is_taken() -> bool:
+        return bool((await system.depth())["leased"])
+
+    await eventually(is_taken)
+    api = system._processes[0]
+    api.terminate()
+    await asyncio.sleep(0.2)  # two signals at once may be one
+    api.terminate()  # nor shall it wait for what runs
+    status, headers, body = await answering
+    assert (status, json.loads(body)["error"]["code"], "Retry-After" in headers) == (502, "api_ended", False)
+    assert await api.wait() == 0
+    await system.start_api()
+    call = await eventually(lambda: system.recorded(headers["Fn_call_id"]), timeout_s=30)
+    assert call is not None
+    assert (call["status"], call["detail"], call["exit_code"]) == ("success", "api_ended", 0)
+    assert await system.log(call["id"]) == "done\n"
 
 
 async def test_redis_away_is_no_reason_to_lose_a_call(system: System) -> None:

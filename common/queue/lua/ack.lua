@@ -1,8 +1,10 @@
--- Forget finished calls for good. Nothing here needs memory, so a full Redis allows it.
--- KEYS: lease meta sync message
+-- Forget finished calls for good.
+-- KEYS: lease meta sync message ended
 -- ARGV: for each call: id, token
 -- Returns for each call 1 acked, 0 unknown, 2 known but not leased with this token.
-local lease, meta, sync, message = unpack(KEYS)
+local lease, meta, sync, message, ended = unpack(KEYS)
+redis.call('ZREM', lease, '')  -- a full Redis must still drain: protocol.md, "Memory"
+-- include: clock.lua
 -- include: record.lua
 -- include: forget.lua
 

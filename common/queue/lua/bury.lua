@@ -1,8 +1,10 @@
--- Forget dead calls that the store has settled. Nothing here needs memory, so a full Redis allows it.
--- KEYS: meta dead sync message
+-- Forget dead calls that the store has settled.
+-- KEYS: meta dead sync message ended
 -- ARGV: ids
 -- Returns how many were dead.
-local meta, dead, sync, message = unpack(KEYS)
+local meta, dead, sync, message, ended = unpack(KEYS)
+redis.call('ZREM', dead, '')  -- a full Redis must still drain: protocol.md, "Memory"
+-- include: clock.lua
 -- include: forget.lua
 
 local buried = {}
@@ -12,6 +14,10 @@ end
 if #buried > 0 then
   redis.call('ZREM', dead, unpack(buried))
   redis.call('HDEL', meta, unpack(buried))
-  forget_tickets(buried)
+  local sync_calls = {}
+  for i, ticket in ipairs(redis.call('HMGET', sync, unpack(buried))) do
+    if ticket then sync_calls[#sync_calls + 1] = buried[i] end
+  end
+  forget_tickets(sync_calls)
 end
 return #buried

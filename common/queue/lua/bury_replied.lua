@@ -1,9 +1,10 @@
 -- Forget a dead sync call and leave its reply, both or neither.
--- KEYS: meta dead sync message replies
+-- KEYS: meta dead sync message ended replies
 -- ARGV: id, reply
 -- Returns 1, or 0 if it is not dead.
-local meta, dead, sync, message, replies = unpack(KEYS)
+local meta, dead, sync, message, ended, replies = unpack(KEYS)
 redis.call('ZREM', dead, '')  -- a full Redis must still drain: protocol.md, "Memory"
+-- include: clock.lua
 -- include: forget.lua
 -- include: answer.lua
 

@@ -1,9 +1,10 @@
 -- Take waiting calls out; flag running ones, and tell who listens.
--- KEYS: ready delay lease meta sync message cancelled
+-- KEYS: ready delay lease meta sync message ended cancelled
 -- ARGV: ids
 -- Returns for each call 1 removed, 2 running and flagged, 0 unknown (or dead: then it is the store's already).
-local ready, delay, lease, meta, sync, message, cancelled = unpack(KEYS)
+local ready, delay, lease, meta, sync, message, ended, cancelled = unpack(KEYS)
 redis.call('ZREM', lease, '')  -- a full Redis must still drain: protocol.md, "Memory"
+-- include: clock.lua
 -- include: record.lua
 -- include: forget.lua
 

@@ -1,10 +1,10 @@
--- Put calls at their places; those already known stay as they are.
--- KEYS: ready delay meta state wake_sync wake_async sync message
+-- Put calls at their places. Those already known stay as they are; sync calls that have ended stay away.
+-- KEYS: ready delay meta state wake_sync wake_async sync message ended
 -- ARGV: max_calls, generation (or empty), number of calls; then for each call: id, place (-1: a sync call, it takes the next one on level 0),
 --       delay_ms (of a sync call: how long it may wait), memory_mb, max_deliveries; then for each sync call: reply_to,
 --       message
 -- Returns how many were new; having changed nothing, -1 if they don't all fit, -2 if the data is of another generation.
-local ready, delay, meta, state, wake_sync, wake_async, sync, message = unpack(KEYS)
+local ready, delay, meta, state, wake_sync, wake_async, sync, message, ended = unpack(KEYS)
 -- include: clock.lua
 -- include: record.lua
 -- include: wake.lua
@@ -27,7 +27,8 @@ end
 local known = redis.call('HMGET', meta, unpack(ids))
 local fresh, seen, sync_calls = {}, {}, 0
 for i, id in ipairs(ids) do
-  if not known[i] and not seen[id] then
+  local has_ended = tickets_at[i] and redis.call('ZSCORE', ended, id)
+  if not (known[i] or seen[id] or has_ended) then
     seen[id] = true
     fresh[#fresh + 1] = i
     if tickets_at[i] then sync_calls = sync_calls + 1 end

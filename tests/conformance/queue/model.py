@@ -5,8 +5,19 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from common.models import QueueEntry
-from common.queue.base import Acked, Cancelled, Capacity, DeadCall, Extension, Reservation
+from common.queue.base import (
+    Acked,
+    Cancelled,
+    Capacity,
+    DeadCall,
+    Extension,
+    Reservation,
+    Trace,
+    Withdrawn,
+)
 
 
 class Place(Enum):
@@ -34,6 +45,7 @@ class ModelCall:
     is_flagged: bool = False
     is_over: bool = False
     is_late: bool = False
+    is_unheard: bool = False
 
     @property
     def is_sync(self) -> bool:
@@ -51,6 +63,7 @@ class QueueModel:
     max_calls: int
     max_deliveries: int
     calls: dict[UUID, ModelCall] = field(default_factory=dict)
+    ended: set[UUID] = field(default_factory=set)  # sync calls, within the last minute
     sync_pushes: int = 0
     is_paused: bool = False
 
@@ -63,7 +76,7 @@ class QueueModel:
         """How many were new; None if they don't all fit."""
         new: dict[UUID, QueueEntry] = {}
         for entry in entries:
-            if entry.id not in self.calls:
+            if entry.id not in self.calls and not (entry.ticket and entry.id in self.ended):
                 new.setdefault(entry.id, entry)
         if len(self.calls) + len(new) > self.max_calls:
             return None
@@ -118,11 +131,34 @@ class QueueModel:
         found = {reservation: self._find(reservation) for reservation in reservations}
         for reservation, what in found.items():
             if what is Acked.ACKED:
-                del self.calls[reservation.id]
+                self._forget(reservation.id)
         return list(found.values())
 
     def reply(self, reservation: Reservation) -> Acked:
-        return self.ack([reservation])[0]
+        call = self.calls.get(reservation.id)
+        found = self.ack([reservation])[0]
+        return Acked.UNHEARD if found is Acked.ACKED and call and call.is_unheard else found
+
+    def withdraw(self, call_id: UUID, *, is_unheard: bool) -> Withdrawn:
+        call = self.calls.get(call_id)
+        if call is None:
+            is_new = call_id not in self.ended
+            self.ended.add(call_id)
+            return Withdrawn.WITHDRAWN if is_new else Withdrawn.ENDED
+        if call.place is Place.LEASE:
+            call.is_unheard |= is_unheard
+            if is_unheard and call.entry.ticket is not None:
+                call.entry = replace(call.entry, ticket=replace(call.entry.ticket, reply_to=UUID(int=0)))
+            return Withdrawn.RUNNING
+        if call.place is Place.DEAD:
+            return Withdrawn.ENDED
+        self._forget(call_id)
+        return Withdrawn.WITHDRAWN
+
+    def trace(self, call_id: UUID) -> Trace:
+        if call_id in self.calls and self.calls[call_id].is_sync:
+            return Trace.HERE
+        return Trace.ENDED if call_id in self.ended else Trace.UNKNOWN
 
     def bury_replied(self, call: DeadCall) -> bool:
         known = call.id in self.calls
@@ -170,19 +206,23 @@ class QueueModel:
         if call.place is Place.LEASE:
             call.is_flagged = True
             return Cancelled.REQUESTED
-        del self.calls[call_id]
+        self._forget(call_id)
         return Cancelled.REMOVED
 
     def bury(self, ids: Iterable[UUID]) -> None:
         for call_id in ids:
             if call_id in self.calls and self.calls[call_id].place is Place.DEAD:
-                del self.calls[call_id]
+                self._forget(call_id)
 
     def lose_everything(self) -> list[QueueEntry]:
         """Forget all; return what the store would push again: every unfinished async call."""
         entries = [call.entry for call in self.calls.values() if not call.is_sync]
-        self.calls, self.sync_pushes, self.is_paused = {}, 0, False
+        self.calls, self.ended, self.sync_pushes, self.is_paused = {}, set(), 0, False
         return entries
+
+    def _forget(self, call_id: UUID) -> None:
+        if self.calls.pop(call_id).is_sync:
+            self.ended.add(call_id)
 
     def _find(self, reservation: Reservation) -> Acked:
         if reservation.id not in self.calls:

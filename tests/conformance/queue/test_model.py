@@ -150,6 +150,17 @@ class QueueMachine(RuleBasedStateMachine):
             if each.ticket is not None:
                 assert self.run(self.queue.reply(each, b"reply")) == self.model.reply(each)
 
+    @rule(picks=indices, is_unheard=st.booleans())
+    def withdraw(self, picks: list[int], is_unheard: bool) -> None:
+        ids = [*(entry.id for entry in self.known(picks) if entry.ticket is not None), new_id()]
+        expected = [self.model.withdraw(call_id, is_unheard=is_unheard) for call_id in ids]
+        assert self.run(self.queue.withdraw(ids, is_unheard=is_unheard)) == expected
+
+    @rule(picks=indices)
+    def trace(self, picks: list[int]) -> None:
+        for entry in self.known(picks):
+            assert self.run(self.queue.trace(entry.id)) == self.model.trace(entry.id)
+
     @rule(ahead=st.integers(1, 3))
     def seed_token(self, ahead: int) -> None:
         self.seed = max([self.seed, *(reservation.token for reservation in self.held)]) + ahead

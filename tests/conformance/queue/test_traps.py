@@ -147,6 +147,8 @@ async def test_trap_6_scripts_that_redis_forgot_are_sent_again(
         lambda: queue.dead(1),
         lambda: queue.seed_token(1),
         lambda: queue.reply(NOBODY, b""),
+        lambda: queue.withdraw([new_id()], is_unheard=True),
+        lambda: queue.trace(call.id),
         lambda: queue.bury_replied(DeadCall(id=call.id, deliveries=1, ticket=NOBODY.ticket), b""),
     ):
         await admin.script_flush()

@@ -72,6 +72,10 @@ class ServedApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.http.close()
+        await self.end()
+
+    async def end(self) -> None:
+        """End as a process does that was told to; a second time changes nothing."""
         await self._runner.cleanup()
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from api import app, sync
+from api import app, sync, waiting
 from api.keys import BODIES
+from common.errors import QueueUnavailableError
 from common.models import CallStatus, QueueEntry, Reason, SyncTicket, new_id
 from common.queue.base import Acked, Extension
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from deploy.local import LocalPostgres, LocalRedis
 from tests.integration.api.served import Answer, ServedApi
-from tests.integration.api.stand_in import StandIn, ended
+from tests.integration.api.stand_in import StandIn, Taken, ended
 from tests.polling import eventually
 
 CALLS = "/v1/apps/app/calls"
@@ -305,7 +307,7 @@ async def test_a_caller_that_goes_away_has_its_running_call_ended(api: ServedApi
 async def test_an_answer_that_never_comes_is_not_waited_for(
     settings: Settings, own_redis: LocalRedis, admin: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "ANSWER_SLACK_S", -1.5)
+    monkeypatch.setattr(waiting, "ANSWER_SLACK_S", -1.5)
     async with ServedApi(replace(settings, redis_url=own_redis.url, start_timeout_s=0.5)) as api:
         path = await sync_route(api, timeout=1)
         answering = asking(api, path)
@@ -321,32 +323,79 @@ async def test_an_answer_that_never_comes_is_not_waited_for(
         assert (record["status"], record["reason"]) == ("error", "timeout")
 
 
-async def test_what_is_not_answered_when_the_process_ends_is_turned_away(
+async def test_an_api_that_ends_tells_callers_whether_their_calls_were_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "SHUTDOWN_S", 1.5)
+    """Who may ask again is told so; what a worker has goes on, and its record says that its caller was not answered."""
+    monkeypatch.setattr(app, "WORKER_REPLY_S", 0.2)
     queue = RedisQueue.open(settings)
     worker = StandIn(queue)
-    async with ServedApi(settings) as api:
+    async with ServedApi(replace(settings, drain_s=1)) as api:
         path = await sync_route(api)
-        running = await begin(api, path)
+        answered = asking(api, path)
         taken = await worker.take()
-        waiting = await begin(api, path)
+        running = await begin(api, path)
+        left = await worker.take()
+        waiting_ = await begin(api, path)
 
         async def is_queued() -> bool:
             return (await queue.depth()).ready_sync == 1
 
         await eventually(is_queued)
-    async with asyncio.timeout(5):
-        for reader, writer in (running, waiting):
-            assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
-            writer.close()
-    assert await queue.extend([taken.reservation]) == [Extension.CANCEL_REQUESTED]
-    assert (await queue.depth()).calls == 1
+        ending = asyncio.create_task(api.end())
+        assert not (await asyncio.wait({ending}, timeout=0.3))[0], "it waits for what it can answer"
+        await worker.reply(taken, ended(result=b"in time"))
+        assert (await answered).body == b"in time"
+        async with asyncio.timeout(10):
+            heads = [(await reader.read()).lower() for reader, _ in (running, waiting_)]
+            await ending
+    assert [head[:13] for head in heads] == [b"http/1.1 502 ", b"http/1.1 503 "]
+    assert [b"retry-after" in head for head in heads] == [False, True]
+    assert [code in head for code, head in zip((b"api_ended", b"shutting_down"), heads, strict=True)] == [
+        True
+    ] * 2
+    for _, writer in (running, waiting_):
+        writer.close()
+    assert await queue.extend([left.reservation]) == [Extension.HELD], "it runs on"
+    assert await worker.take_up_to(1) == []
+    assert await worker.reply(left, ended()) is Acked.UNHEARD
     await queue.aclose()
     async with ServedApi(settings) as api:
         (record,) = (await api.get(CALLS)).json["calls"]
-        assert (record["status"], record["detail"]) == ("error", "no_capacity")
+        assert (record["status"], record["detail"], record["attempt"]) == ("error", "shutting_down", 0)
+
+
+@pytest.mark.parametrize("became", ["running", "waiting", "lost", "ended"])
+async def test_a_push_that_was_not_confirmed_is_refused_only_if_the_call_never_runs(
+    api: ServedApi, worker: StandIn, monkeypatch: pytest.MonkeyPatch, became: str
+) -> None:
+    monkeypatch.setattr(waiting, "DOUBT_S", 0.5)
+    path = await sync_route(api)
+    push, pushed = api.queue.push, list[QueueEntry]()
+    taken: list[Taken] = []
+
+    async def unconfirmed(entries: Sequence[QueueEntry], generation: int | None = None) -> int:
+        pushed.extend(entries)
+        if became != "lost":
+            await push(entries, generation)
+        if became in ("running", "ended"):
+            taken.append(await worker.take())
+        if became == "ended":
+            await api.queue.ack([taken[0].reservation])  # its reply was lost with the connection
+        raise QueueUnavailableError
+
+    monkeypatch.setattr(api.queue, "push", unconfirmed)
+    answering = asking(api, path)
+    if became == "running":
+        assert not (await asyncio.wait({answering}, timeout=1))[0]
+        await worker.reply(taken[0], ended(result=b"once"))
+        assert ((await answering).status, (await answering).body) == (200, b"once")
+        return
+    answer = await answering
+    expected = (502, "push_unconfirmed", False) if became == "ended" else (503, "queue_unavailable", True)
+    assert (answer.status, answer.json["error"]["code"], "Retry-After" in answer.headers) == expected
+    assert await push(pushed) == 0, "the push that comes late starts nothing"
+    assert await worker.take_up_to(1) == []
 
 
 async def test_replies_to_an_api_that_is_gone_are_forgotten(
@@ -361,10 +410,13 @@ async def test_replies_to_an_api_that_is_gone_are_forgotten(
         taken = await worker.take()
         abandoned.cancel()
         await asyncio.wait({abandoned})
-    before = set(await admin.keys())
+    before: Any = await admin.keys()
     assert await worker.reply(taken, ended()) is Acked.ACKED
-    (replies,) = set(await admin.keys()) - before
-    assert 0 < await admin.pttl(replies) <= 60_000
+    keys: Any = await admin.keys()
+    left = [key for key in keys if key not in before]
+    assert {key.rpartition(b"}:")[2].partition(b":")[0] for key in left} == {b"replies", b"ended"}
+    for key in left:
+        assert 0 < await admin.pttl(key) <= 60_000
     async with ServedApi(settings) as api:
         answering = asking(api, path)
         await worker.answer_next(result=b"for the new one")

@@ -34,7 +34,7 @@ MEMORY_MB = 128
 START_S = 1.0
 
 
-async def ask(bench: Bench) -> Outcome:
+async def ask(bench: Bench, wire_format: str = "json") -> Outcome:
     """How a sync call of a function that answers ends."""
     call = Call(
         id=new_id(),
@@ -42,7 +42,7 @@ async def ask(bench: Bench) -> Outcome:
         path="/f",
         image=SHELL_IMAGE,
         type="sync",
-        format="json",
+        format=wire_format,
         json_framing="line",
         payload=b"",
         timeout=30,
@@ -102,3 +102,18 @@ async def test_a_container_that_comes_as_the_start_budget_ends_is_given_back(
         await eventually(lambda: pool.counts() == PoolCounts(idle=1, paused=0, busy=0, starting=0))
         assert (await ask(bench)).status is CallStatus.SUCCESS
         assert len(await bench.containers()) == 1
+
+
+async def test_a_sync_call_whose_container_may_have_started_is_not_called_unstarted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's answer to the start comes too late: the function may run already, so nobody may ask again."""
+    start = DockerDriver.start
+
+    async def start_and_say_nothing(driver: DockerDriver, container: str) -> None:
+        await start(driver, container)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(DockerDriver, "start", start_and_say_nothing)
+    async with bench.worker(start_timeout_s=START_S):
+        assert (await ask(bench, "default")).detail == Detail.WORKER_LOST

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from api.__main__ import main
-from api.sync import SyncCalls, Waiting
+from api.sync import SyncCalls
+from api.waiting import Waiting
 from common.models import Call, CallStatus, Outcome
 
 

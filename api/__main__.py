@@ -1,4 +1,6 @@
-"""``python -m api``: exit code 0 after SIGTERM or SIGINT, 2 for bad settings, 1 for other trouble at the start."""
+"""``python -m api``: exit code 0 after SIGTERM or SIGINT, 2 with one line on stderr for what makes running pointless
+(settings, schema, a server that is not fit), 1 for other trouble at the start: starting again later may work.
+"""
 
 import asyncio
 import os
@@ -7,7 +9,7 @@ import sys
 import uvloop
 
 from api.app import serve
-from common.errors import MillraceError, SettingsError
+from common.errors import FatalError, MillraceError, ServerUnusableError, SettingsError
 from common.open_files import raise_open_files_limit
 from common.settings import load_settings, require_servers
 from common.telemetry.logs import configure_logs
@@ -22,7 +24,7 @@ def main() -> int:
         configure_logs(settings.log_level, settings.log_format, "api")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))
-    except SettingsError as error:
+    except FatalError as error:
         return _say(error, 2)
     except (MillraceError, OSError) as error:
         return _say(error, 1)
@@ -30,8 +32,8 @@ def main() -> int:
 
 
 def _say(error: Exception, exit_code: int) -> int:
-    # The text of a SettingsError says what was wrong already.
-    has_more = isinstance(error, MillraceError) and not isinstance(error, SettingsError) and error.__cause__
+    says_all = isinstance(error, SettingsError | ServerUnusableError) or not isinstance(error, MillraceError)
+    has_more = error.__cause__ and not says_all
     cause = f" ({error.__cause__})" if has_more else ""
     sys.stderr.write(f"millrace api: {error}{cause}\n")
     return exit_code

@@ -5,7 +5,7 @@
     ├── NotFoundError     it does not exist
     ├── ConflictError     it exists, but not in the state that was asked for
     ├── UnavailableError  a part of the platform or its capacity is away: asking later may work
-    └── FatalError        this process must not run as it is: settings, schema, Redis policy
+    └── FatalError        this process must not run as it is: settings, schema, servers that are not fit
 
 The first block of classes are the error variables of the package page that the system follows, ErrX spelled
 XError, with the exact messages of Fn v1 (clients match on them). Slugs are stable: they may be matched on too.
@@ -584,6 +584,13 @@ class SchemaTooNewError(FatalError):
 class SchemaChangedError(FatalError):
     slug = "schema_changed"
     default_message = "An applied migration differs from the one of this version"
+
+
+class ServerUnusableError(FatalError):
+    """A Postgres or a Redis answers, or can't ever, and waiting would not mend it: password, rights, version, …"""
+
+    slug = "server_unusable"
+    default_message = "A server can't be used"
 
 
 class EvictingRedisError(FatalError):

@@ -48,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     # where the records and the queue are; empty only for `millrace up`, which starts servers of its own
     database_url: str = ""
+    database_pool_max: Annotated[int, Meta(ge=3, le=1000)] = 8  # connections to Postgres of each process
     redis_url: str = ""
     data_dir: Directory = msgspec.field(default_factory=default_data_dir)
     queue_name: KeyPart = "default"

@@ -1,7 +1,7 @@
 """``python -m worker``: the supervisor, or the child when the supervisor starts it.
 
-Exit code 0 after a stop, 2 with one clear line on stderr for what makes running pointless (settings, schema, Redis's
-policy), 1 for a stop that had to be forced.
+Exit code 0 after a stop, 2 with one line on stderr for what makes running pointless (settings, schema, a server that is
+not fit), 1 for a stop that had to be forced.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import uvloop
 
-from common.errors import FatalError, SettingsError
+from common.errors import FatalError, ServerUnusableError, SettingsError
 from common.models import parse_id
 from common.open_files import raise_open_files_limit
 from common.settings import Settings, load_settings, require_servers
@@ -35,8 +35,7 @@ def main(arguments: list[str]) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, _incarnation(arguments)))
     except FatalError as error:
-        # The text of a SettingsError says what was wrong already.
-        has_more = error.__cause__ and not isinstance(error, SettingsError)
+        has_more = error.__cause__ and not isinstance(error, SettingsError | ServerUnusableError)
         cause = f" ({error.__cause__})" if has_more else ""
         sys.stderr.write(f"millrace worker: {error}{cause}\n")
         return EXIT_FATAL

@@ -10,7 +10,7 @@ from api.keys import CONNECTIONS, FOLLOWING, METRICS, QUEUE, STORE
 from api.middlewares import APIError
 from api.overviews import Greeting, Health, Version
 from api.schemas import json_response
-from common.errors import MillraceError, QueueUnavailableError
+from common.errors import MillraceError, QueueUnavailableError, ServerUnusableError
 from common.queue.base import Depth
 from common.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -39,7 +39,11 @@ async def readyz(request: web.Request) -> web.Response:
     )
     troubles = []
     for name, answer in zip(checks, answers, strict=True):
-        if isinstance(answer, MillraceError):
+        if isinstance(
+            answer, ServerUnusableError
+        ):  # its text names the server: for the log, not for everybody
+            troubles.append(f"{name}: {answer.default_message}")
+        elif isinstance(answer, MillraceError):
             troubles.append(f"{name}: {answer.message}")
         elif isinstance(answer, TimeoutError):
             troubles.append(f"{name}: no answer within {CHECK_S:g} s")

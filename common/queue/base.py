@@ -360,7 +360,8 @@ class MessageQueue(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raise EvictingRedisError if Redis may evict keys, QueueUnavailableError if it does not answer."""
+        """Raise QueueUnavailableError if Redis does not answer, ServerUnusableError for one that is not fit for the
+        queue (password, rights, version, …), EvictingRedisError if it may evict keys."""
         ...
 
     async def aclose(self) -> None:

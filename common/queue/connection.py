@@ -10,7 +10,6 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -21,11 +20,11 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from common.errors import QueueFullError, QueueUnavailableError, SettingsError
+from common.errors import QueueFullError, QueueUnavailableError
+from common.queue.server import RedisServer
 
 CONNECT_S = 2.0
 SENTINEL_S = 0.5  # for each sentinel that is asked
-SENTINEL_PORT = 26379
 REPLY_S = 3.0  # with the time to connect; asked twice at most
 MAX_CONNECTIONS = 32
 RECONNECT_FIRST_S = 0.1
@@ -44,10 +43,8 @@ class RedisLink:
 
     def __init__(self, url: str) -> None:
         """Does not connect. Raises SettingsError for an address that isn't one."""
-        try:
-            self._pools = (_pool(url), _pool(url))
-        except ValueError as error:
-            raise SettingsError(f"MILLRACE_REDIS_URL: {error}", field="MILLRACE_REDIS_URL") from error
+        self.server = RedisServer(url)
+        self._pools = (_pool(self.server), _pool(self.server))
         self.commands, self.waits = (Redis.from_pool(pool) for pool in self._pools)
 
     async def reach(self, operation: Callable[[], Awaitable[Any]], *, again: bool = True) -> Any:
@@ -186,7 +183,7 @@ class _SentinelPool(_Pool):
         await self._sentinels.aclose()
 
 
-def _pool(url: str) -> _Pool:
+def _pool(server: RedisServer) -> _Pool:
     """No socket_timeout: redis-py would write under asyncio.wait_for, which can lose a cancellation on Python 3.11. The
     deadline of every operation is `_in_time`'s."""
     options: dict[str, Any] = {
@@ -194,46 +191,17 @@ def _pool(url: str) -> _Pool:
         "timeout": None,
         "socket_connect_timeout": CONNECT_S,
         "socket_timeout": None,
+        "health_check_interval": 0,
         "retry": Retry(NoBackoff(), 0),  # redis-py would repeat a reserve too
         "decode_responses": False,
         "protocol": 2,
+        **server.options,
     }
-    if not url.startswith("unix:"):
+    if "path" not in options:
         options["socket_keepalive"] = True
-    parts = urlsplit(url)
-    if parts.scheme != "redis+sentinel":
-        pool: _Pool = _Pool.from_url(url, **options)
-        return pool
-    return _SentinelPool(_sentinels(parts), **options, **_sentinel_login(parts))
-
-
-def _sentinels(parts: SplitResult) -> _Sentinels:
-    master_name = unquote(parts.path.strip("/"))
-    if not master_name:
-        raise ValueError("a sentinel address ends with the master's name: redis+sentinel://host:26379/name")
-    addresses = []
-    for address in parts.netloc.rpartition("@")[2].split(","):
-        one = urlsplit(f"//{address}")
-        if not one.hostname:
-            raise ValueError(
-                "a sentinel address names its sentinels: redis+sentinel://host:26379,host2:26379/name"
-            )
-        addresses.append((one.hostname, one.port or SENTINEL_PORT))
-    return _Sentinels(addresses, master_name)
-
-
-def _sentinel_login(parts: SplitResult) -> dict[str, Any]:
-    """User, password and database of the master; sentinels themselves are asked without."""
-    query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    database = query.pop("db", "0")
-    if query or not database.isdecimal():
-        raise ValueError("the only option of a sentinel address is db, a number")
-    login: dict[str, Any] = {"db": int(database)}
-    if parts.username:
-        login["username"] = unquote(parts.username)
-    if parts.password:
-        login["password"] = unquote(parts.password)
-    return login
+    if server.sentinels:
+        return _SentinelPool(_Sentinels(server.sentinels, server.master), **options)
+    return _Pool(connection_class=server.connection_class, **options)
 
 
 async def _in_time(operation: Callable[[], Awaitable[Any]]) -> Any:

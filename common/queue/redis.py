@@ -17,6 +17,7 @@ from common.errors import (
     NotReservedError,
     QueueFullError,
     QueueLostError,
+    QueueUnavailableError,
     UnavailableError,
 )
 from common.models import QueueEntry
@@ -38,6 +39,7 @@ from common.queue.base import (
 from common.queue.connection import REPLY_S, UNREACHABLE, RedisLink
 from common.queue.keys import queue_keys
 from common.queue.scripts import Script
+from common.queue.server import VERSION_MIN, is_wrong
 from common.settings import Settings
 
 DELIVERIES_PER_ATTEMPT = 2  # a worker may be lost with a call that it has not claimed yet
@@ -253,7 +255,19 @@ class RedisQueue:
         return str(info.get("run_id", ""))
 
     async def check(self) -> None:
-        info = await self._link.reach(lambda: self._link.commands.info("memory"))
+        """As the contract says. A script is run, as rights to read are not rights to run one."""
+        try:
+            info = await self._link.reach(self._link.commands.info)
+            await self.generation()
+        except QueueUnavailableError as error:
+            if error.__cause__ is None or not is_wrong(error.__cause__):
+                raise
+            raise self._link.server.unusable(error.__cause__) from error.__cause__
+        version = str(info.get("redis_version", ""))
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < VERSION_MIN:
+            raise self._link.server.unusable(
+                f"it is version {version}, and 6.2 is the oldest that is supported"
+            )
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise EvictingRedisError(f"{EvictingRedisError.default_message} (it is {policy})")

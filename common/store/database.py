@@ -13,16 +13,16 @@ import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
-from common.errors import SettingsError, StoreUnavailableError
+from common.errors import StoreUnavailableError
 from common.settings import Settings
 from common.store.migrate import migrate
+from common.store.seats import Seats
+from common.store.server import PostgresServer, is_full, is_wrong
 
-CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
-COMMAND_TIMEOUT_S = 10.0  # also how long a way that fell silent goes unnoticed
 CLOSE_TIMEOUT_S = 5.0
 GIVE_UP_TIMEOUT_S = 1.0
-POOL_SIZE = 8
+FULL_RETRY_S = 0.2  # while the server has no connection for us at all
 _JSONB_VERSION = b"\x01"
 
 Connection = asyncpg.Connection | PoolConnectionProxy
@@ -32,16 +32,20 @@ _MISUSED = (
     asyncpg.ClientConfigurationError,
     asyncpg.UnsupportedClientFeatureError,
 )
+# A prepared statement that is not there, or is there already: this session was another's before.
+_OF_ANOTHER_SESSION = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 _AWAY = (
     OSError,  # TimeoutError is one
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.InsufficientPrivilegeError,  # taken away while we run
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCachedStatementError,  # a later version migrated in mid-transaction; next time it is prepared anew
     asyncpg.InvalidCatalogNameError,
     asyncpg.LockNotAvailableError,
+    *_OF_ANOTHER_SESSION,
     asyncpg.OperatorInterventionError,
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
@@ -67,6 +71,19 @@ def away_is_unavailable() -> Iterator[None]:
         raise StoreUnavailableError from error
 
 
+@contextmanager
+def _opening(server: PostgresServer) -> Iterator[None]:
+    """As `away_is_unavailable`, but what waiting would not mend is a ServerUnusableError; both name the server."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if is_wrong(error):
+            raise server.unusable(error) from error
+        raise StoreUnavailableError(f"Postgres at {server.place} is unavailable") from error
+
+
 def _cancels() -> int:
     """How often this task was asked to end."""
     task = asyncio.current_task()
@@ -76,36 +93,29 @@ def _cancels() -> int:
 class Database:
     """A pool on a database whose schema is this version's. Uses raise StoreUnavailableError; waits are bounded."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, server: PostgresServer, pool: asyncpg.Pool, size: int) -> None:
         self.pool = pool
+        self._server = server
+        self._seats = Seats(size)
 
     @classmethod
-    async def open(cls, url: str) -> Self:
-        """Migrate, then open the pool. Raises SchemaTooNewError, SchemaChangedError, SettingsError for a bad *url*."""
-        with away_is_unavailable():
-            try:
-                connection = await asyncpg.connect(
-                    url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
-                )
-            except ValueError as error:  # asyncpg's ClientConfigurationError is one
-                raise SettingsError(
-                    f"MILLRACE_DATABASE_URL: {error}", field="MILLRACE_DATABASE_URL"
-                ) from error
+    async def open(cls, url: str, pool_max: int = 8) -> Self:
+        """Look at the server, migrate, then open the pool.
+
+        Raises SettingsError for a bad *url*, ServerUnusableError, SchemaTooNewError, SchemaChangedError, and
+        StoreUnavailableError for a server that is not there yet.
+        """
+        server = PostgresServer(url)
+        with _opening(server):
+            connection = await server.connect_first()
             try:
                 await migrate(connection)
             finally:
                 await connection.close(timeout=CLOSE_TIMEOUT_S)
             pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=POOL_SIZE,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
-                init=_set_codecs,
-                reset=_keep,
-                server_settings={"application_name": "millrace"},
+                connect=server.connect, min_size=1, max_size=pool_max, init=_set_codecs, reset=_keep
             )
-        return cls(pool)
+        return cls(server, pool, pool_max)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -115,19 +125,54 @@ class Database:
         broke off, and to find that out with each would take as long.
         """
         with away_is_unavailable():
-            async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            connection = await self._acquire()
+            try:
+                yield connection
+            except TimeoutError:
+                await _give_up(connection)
+                await self.pool.expire_connections()
+                raise
+            except _OF_ANOTHER_SESSION:  # a pooler came to stand between
+                self._server.is_pooled = True
+                await self.pool.expire_connections()
+                raise
+            finally:
                 try:
-                    yield connection
-                except TimeoutError:
-                    await _give_up(connection)
-                    await self.pool.expire_connections()
-                    raise
+                    await self.pool.release(connection, timeout=ACQUIRE_TIMEOUT_S)
+                finally:
+                    self._seats.give_back()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection in a transaction: committed at the end, rolled back by any error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def long_transaction(self) -> AsyncIterator[Connection]:
+        """A transaction whose user needs other connections beside it. Raises StoreUnavailableError if none is left."""
+        self._seats.hold()
+        try:
+            async with self.transaction() as connection:
+                yield connection
+        finally:
+            self._seats.let_go()
+
+    async def _acquire(self) -> PoolConnectionProxy:
+        """A connection of the pool, and a seat for it, in the order of those who ask."""
+        async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+            await self._seats.take()
+            while True:
+                try:
+                    return await self.pool.acquire()
+                except BaseException as error:
+                    if not is_full(error):
+                        self._seats.give_back()
+                        raise
+                    self._seats.refused()
+                if self._seats.used == 0:
+                    await asyncio.sleep(FULL_RETRY_S)
+                await self._seats.take(is_first=True)
 
     async def aclose(self) -> None:
         """Close the pool: statements under way get a few seconds, then they are cut off."""

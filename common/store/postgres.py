@@ -31,9 +31,10 @@ class PostgresStore(
     async def open(cls, settings: Settings) -> Self:
         """Connect to ``database_url``, bring its schema to this version's, open the pool.
 
-        Raises StoreUnavailableError, SchemaTooNewError, SchemaChangedError, and SettingsError for a bad address.
+        Raises StoreUnavailableError, ServerUnusableError, SchemaTooNewError, SchemaChangedError, and SettingsError for
+        a bad address.
         """
-        return cls(await Database.open(settings.database_url), settings)
+        return cls(await Database.open(settings.database_url, settings.database_pool_max), settings)
 
     async def check(self) -> None:
         async with self._database.connection() as connection:

@@ -25,7 +25,7 @@ class Turns(OnDatabase):
 
     @asynccontextmanager
     async def take_turn(self, name: str) -> AsyncIterator[Turn | None]:
-        async with self._database.transaction() as connection:
+        async with self._database.long_transaction() as connection:
             await connection.execute(query("limit_idle"), f"{IDLE_S * 1000:.0f}")
             is_mine = await connection.fetchval(query("try_turn"), name)
             yield _TurnTaken(connection, name, await _state(connection, name)) if is_mine else None

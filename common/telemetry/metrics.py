@@ -3,12 +3,15 @@
 Phases of a call: ``queued`` (due → claimed), ``start`` (claimed → execution began), ``run`` (began → ended).
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from common.models import Call, Outcome
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# With PROMETHEUS_MULTIPROC_DIR in the environment the library would keep all values in files there instead.
+values.ValueClass = values.MutexValue
 
 _PHASE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 

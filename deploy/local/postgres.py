@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import asyncpg
 
+from common.store.server import PostgresServer
 from deploy.local.binaries import POSTGRES_MAJOR, postgres_program, postgres_wheel
 from deploy.local.child import Child, Program
 from deploy.local.directories import make_service_directory, socket_directory
@@ -60,7 +61,7 @@ class LocalPostgres(LocalServer):
         """Connect and make the database if this is the first time; False while the server is starting."""
         maintenance = urlsplit(self.url)._replace(path="/postgres").geturl()
         try:
-            connection = await asyncpg.connect(maintenance, timeout=5)
+            connection = await PostgresServer(maintenance).connect()
         except (OSError, asyncpg.CannotConnectNowError):
             return False
         except asyncpg.InvalidPasswordError as error:

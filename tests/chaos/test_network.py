@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from common.store.database import COMMAND_TIMEOUT_S
+from common.store.server import COMMAND_TIMEOUT_S
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import Fault
 from tests.chaos.measured import Note

@@ -85,7 +85,7 @@ async def test_a_statement_that_is_cut_off_is_unavailable_and_did_nothing(store:
 async def test_after_one_late_answer_every_half_open_connection_is_replaced(
     own_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.store.database.COMMAND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("common.store.server.COMMAND_TIMEOUT_S", 0.5)
     parts = urlsplit(own_postgres.url)
     (sockets,) = parse_qs(parts.query)["host"]
     async with Proxy(lambda: f"{sockets}/.s.PGSQL.5432") as proxy:

@@ -7,6 +7,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -80,9 +81,25 @@ async def test_a_schema_from_the_future_is_refused(settings: Settings) -> None:
     )
     await connection.close()
     code, errors = await end_of(await start(database_url=settings.database_url, redis_url=settings.redis_url))
-    assert code == 1
+    assert code == 2
     assert "newer than this version" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("kind", ["database", "redis"])
+async def test_a_server_that_is_not_fit_is_one_line_that_names_it(settings: Settings, kind: str) -> None:
+    wrong = {
+        "database": {"database_url": urlsplit(settings.database_url)._replace(path="/none").geturl()},
+        "redis": {"redis_url": urlsplit(settings.redis_url)._replace(netloc=":wr0ng@").geturl()},
+    }[kind]
+    known = {"database_url": settings.database_url, "redis_url": settings.redis_url}
+    code, errors = await end_of(await start(**{**known, **wrong}, port=free_port()))
+    assert code == 2
+    said = [line for line in errors.splitlines() if not line.startswith("{")]
+    assert len(said) == 1, errors
+    assert f"MILLRACE_{kind.upper()}_URL" in said[0]
+    assert "wr0ng" not in errors
+    assert str(urlsplit(settings.database_url).password) not in errors
 
 
 async def test_a_redis_that_may_evict_is_refused(
@@ -90,7 +107,7 @@ async def test_a_redis_that_may_evict_is_refused(
 ) -> None:
     await admin.config_set("maxmemory-policy", "allkeys-lru")
     code, errors = await end_of(await start(database_url=settings.database_url, redis_url=own_redis.url))
-    assert code == 1
+    assert code == 2
     assert "maxmemory-policy" in errors
     assert "Traceback" not in errors
 

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
@@ -31,6 +32,17 @@ async def test_settings_that_make_running_pointless_are_one_line_and_exit_2(
     bench: Bench, changed: dict[str, str]
 ) -> None:
     await expect_refusal(bench, changed, next(iter(changed)))
+
+
+@pytest.mark.parametrize("kind", ["database", "redis"])
+async def test_a_server_that_is_not_fit_ends_the_supervisor_too(bench: Bench, kind: str) -> None:
+    database, redis = urlsplit(bench.settings.database_url), urlsplit(bench.settings.redis_url)
+    wrong = {
+        "database": {"MILLRACE_DATABASE_URL": database._replace(path="/none").geturl()},
+        "redis": {"MILLRACE_REDIS_URL": redis._replace(netloc=":wrong@").geturl()},
+    }[kind]
+    server = {"database": "Postgres at ", "redis": "Redis at "}[kind]
+    await expect_refusal(bench, wrong, server)
 
 
 async def test_a_port_that_stays_taken_is_given_up_and_named(

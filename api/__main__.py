@@ -11,7 +11,7 @@ import uvloop
 from api.app import serve
 from common.errors import FatalError, MillraceError, ServerUnusableError, SettingsError
 from common.open_files import raise_open_files_limit
-from common.settings import load_settings, require_servers
+from common.settings import load_settings, require_servers, wants_color
 from common.telemetry.logs import configure_logs
 
 
@@ -21,7 +21,7 @@ def main() -> int:
         raise_open_files_limit()
         settings = load_settings(os.environ)
         require_servers(settings)
-        configure_logs(settings.log_level, settings.log_format, "api")
+        configure_logs(settings.log_level, settings.log_format, "api", color=wants_color(os.environ))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))
     except FatalError as error:

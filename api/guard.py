@@ -31,7 +31,7 @@ def require_loopback(host: str) -> None:
     if host != "localhost" and not is_loopback(host):
         raise SettingsError(
             "MILLRACE_HOST: other machines can reach this address, and there is no token yet. Create one first:"
-            " `millrace tokens create NAME --scope admin --database URL` with the value of MILLRACE_DATABASE_URL,"
+            " `millrace tokens create NAME --scope admin --database`, with MILLRACE_DATABASE_URL set as it is here,"
             " or without --database while the api runs on 127.0.0.1",
             field="MILLRACE_HOST",
         )

@@ -186,6 +186,11 @@ def _check_origin(settings: Settings) -> None:
         raise SettingsError(f"{variable}: needs {PREFIX}SERVE=r", field=variable)
 
 
+def wants_color(environ: Mapping[str, str]) -> bool:
+    """Whether a person at a terminal wants colours (https://no-color.org)."""
+    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
 def require_servers(settings: Settings) -> None:
     """Raise SettingsError unless both server addresses are set: api and worker can't do without."""
     for name in ("database_url", "redis_url"):

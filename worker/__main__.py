@@ -15,7 +15,7 @@ import uvloop
 from common.errors import FatalError, ServerUnusableError, SettingsError
 from common.models import parse_id
 from common.open_files import raise_open_files_limit
-from common.settings import Settings, load_settings, require_servers
+from common.settings import Settings, load_settings, require_servers, wants_color
 from common.telemetry.logs import configure_logs
 from worker.after_death import clean_up
 from worker.app import serve
@@ -29,9 +29,11 @@ def main(arguments: list[str]) -> int:
         settings = load_settings(os.environ)
         require_servers(settings)
         if not arguments:
-            configure_logs(settings.log_level, settings.log_format, "supervisor")
+            configure_logs(
+                settings.log_level, settings.log_format, "supervisor", color=wants_color(os.environ)
+            )
             return asyncio.run(_supervise(settings))
-        configure_logs(settings.log_level, settings.log_format, "worker")
+        configure_logs(settings.log_level, settings.log_format, "worker", color=wants_color(os.environ))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, _incarnation(arguments)))
     except FatalError as error:

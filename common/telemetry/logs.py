@@ -3,24 +3,30 @@
 What libraries say through Python's own logging comes out as such lines too.
 """
 
+import json
 import logging
 import sys
-from typing import Literal
+from io import StringIO
+from typing import Literal, TextIO
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
+
+from common.telemetry.harmless import ACTIVE, harmless, one_line
 
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure_logs(level: str, form: Literal["auto", "json", "console"], process: str) -> None:
+def configure_logs(
+    level: str, form: Literal["auto", "json", "console"], process: str, *, color: bool = True
+) -> None:
     """Set up logging for this process, once, at its start. ``auto``: console on a terminal, else JSON."""
     is_console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
         # plain tracebacks: the default ones print local variables, and with them payloads and secrets
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty() and color, exception_formatter=_plain_traceback
         )
         if is_console
         else structlog.processors.JSONRenderer(serializer=_encode)
@@ -36,7 +42,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], process
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             add_process,
-            structlog.processors.format_exc_info if not is_console else _unchanged,
+            structlog.processors.format_exc_info if not is_console else _make_harmless,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -62,8 +68,19 @@ def get_logger(name: str) -> Logger:
 
 
 def _encode(event: EventDict, **_options: object) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    """One line of JSON. The characters that JSON lets through, and a terminal may act on, are escaped."""
+    try:
+        text = msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # bytes that were no UTF-8
+        return json.dumps(event, default=str)
+    return text if text.isascii() else ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _unchanged(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return event
+def _make_harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: one_line(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _plain_traceback(sio: TextIO, exc_info: ExcInfo) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    sio.write(harmless(text.getvalue()))

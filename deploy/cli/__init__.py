@@ -16,7 +16,7 @@ from deploy.cli.examples import examples
 from deploy.cli.processes import api_command, worker_command
 from deploy.cli.queue import queue_command
 from deploy.cli.routes import routes_group
-from deploy.cli.terminal import Terminal
+from deploy.cli.terminal import Terminal, use_color
 from deploy.cli.tokens import tokens_group
 from deploy.cli.up import run_until_signal, up
 from deploy.cli.workers import workers_command
@@ -24,12 +24,13 @@ from deploy.cli.workers import workers_command
 
 @click.group(cls=Commands, context_settings={"max_content_width": 100})
 @click.version_option(package_name="millrace")
+@click.pass_context
 @examples(
     "millrace routes create mine /upper me/upper:1 --type async",
     "millrace call mine /upper --data 'some text' --wait",
     "millrace calls list mine",
 )
-def main() -> None:
+def main(context: click.Context) -> None:
     """Millrace runs function calls in containers.
 
     All commands but `up`, `api`, `worker` and `completion` ask a running api: the one at --url or MILLRACE_URL, else
@@ -37,6 +38,7 @@ def main() -> None:
 
     Exit codes: 0 well, 1 refused or failed, 2 no such command, option or address, 3 no api answered, 130 Ctrl-C.
     """
+    use_color(context, os.environ)
 
 
 @main.command("up")

@@ -10,6 +10,7 @@ import msgspec
 
 from deploy.cli.answers import decode
 from deploy.cli.asking import Api
+from deploy.cli.tables import Widths
 
 PER_PAGE = 100
 
@@ -30,7 +31,7 @@ async def show_list(
     api: Api, listing: Listing, query: Mapping[str, str], *, as_json: bool, limit: int | None
 ) -> None:
     """Show the first *limit* items, at most PER_PAGE; without a limit, all of them. Raises ClientError."""
-    widths: list[int] = []
+    widths: Widths = ()
     query = dict(query, per_page=str(limit or PER_PAGE))
     while True:
         answer = await api.client.ask("GET", listing.path, query=query)

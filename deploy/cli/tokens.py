@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs, urlsplit
 
 import click
 import msgspec
 
+from common.errors import FatalError
 from common.models import Scope
 from common.settings import Settings, load_settings
 from deploy.cli.address import find_address
@@ -15,11 +18,35 @@ from deploy.cli.examples import examples
 from deploy.cli.terminal import Terminal, utc
 from deploy.cli.token_places import Shown, Tokens, open_tokens
 
+_FROM_SETTING, _FROM_STDIN = "MILLRACE_DATABASE_URL", "-"
+
+
+def _without_password(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Refuse an address with a password: command lines can be read by every user of the machine."""
+    if value in ("", _FROM_SETTING, _FROM_STDIN):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("postgres", "postgresql"):
+        raise click.BadParameter(
+            "it takes postgresql://…, or - for standard input, or nothing and stands last"
+        )
+    if parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True):
+        raise click.BadParameter(
+            "a password must not stand on a command line, which every user of this machine can read: "
+            f"put the address into {_FROM_SETTING} and say --database alone, or --database - and write it to stdin"
+        )
+    return value
+
+
 _database_option = click.option(
     "--database",
+    is_flag=False,
+    flag_value=_FROM_SETTING,
     default="",
-    metavar="URL",
-    help="Work in this database instead of asking an api: for a first token, or when no valid one is left.",
+    callback=_without_password,
+    metavar="[URL|-]",
+    help="Work in the database that MILLRACE_DATABASE_URL (or a URL without a password, or standard input) names, "
+    "instead of asking an api: for a first token, or when no valid one is left.",
 )
 
 
@@ -88,13 +115,27 @@ def revoke_token_command(token_id: str, url: str, database: str) -> None:
 def _with_tokens(work: Callable[[Tokens, Terminal], Awaitable[None]], url: str, database: str) -> None:
     """Do *work* on the tokens of the database, or else of the api. Exits when it fails."""
 
-    async def run(settings: Settings) -> None:
-        async with open_tokens(find_address(url, settings), settings.token, database) as tokens:
+    async def run(settings: Settings, where: str) -> None:
+        async with open_tokens(find_address(url, settings), settings.token, where) as tokens:
             await work(tokens, terminal)
 
     terminal = Terminal(outlives_reader=False)
     with exits_on_trouble(terminal):
-        asyncio.run(run(load_settings(os.environ)))
+        settings = load_settings(os.environ)
+        asyncio.run(run(settings, _database(database, settings)))
+
+
+def _database(given: str, settings: Settings) -> str:
+    """The address that --database means; empty without it. Raises FatalError if there is none."""
+    if given == _FROM_STDIN:
+        given = sys.stdin.readline().strip()
+        if not given:
+            raise FatalError("--database -: there is no address on standard input")
+    elif given == _FROM_SETTING:
+        given = settings.database_url
+        if not given:
+            raise FatalError(f"--database: {_FROM_SETTING} is not set, so there is no database to work in")
+    return given
 
 
 def _show_created(terminal: Terminal, created: Shown) -> None:

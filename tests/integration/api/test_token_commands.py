@@ -10,7 +10,7 @@ from deploy.cli.client import Client
 from deploy.cli.terminal import Terminal
 from deploy.cli.up import is_first_start
 from tests.integration.api.served import ServedApi
-from tests.millrace_command import run
+from tests.millrace_command import Result, run
 
 SECRET = re.compile(r"mr_[A-Za-z0-9_-]{43}")
 
@@ -49,24 +49,28 @@ async def test_tokens_are_created_listed_and_revoked_over_http(api: ServedApi) -
 async def test_the_first_token_is_created_in_the_database(
     empty_database_url: str,
 ) -> None:
-    database = ("--database", empty_database_url)  # not migrated: no api has run yet
-    refused = await run("tokens", "create", "x", "--scope", "app", "--app", "none", *database)
+    # Not migrated: no api has run yet.
+    async def in_database(*arguments: str) -> Result:
+        return await run("tokens", *arguments, "--database", database_url=empty_database_url)
+
+    refused = await in_database("create", "x", "--scope", "app", "--app", "none")
     assert (refused.exit_code, "App not found" in refused.output) == (1, True)
-    created = await run("tokens", "create", "ops", "--scope", "admin", *database)
+    created = await in_database("create", "ops", "--scope", "admin")
     assert created.exit_code == 0, created.output
     secret = created.output.strip()
     assert SECRET.fullmatch(secret)
-    listed = await run("tokens", "list", *database)
+    listed = await in_database("list")
     assert "ops" in listed.output
     assert secret not in listed.output
-    revoked = await run("tokens", "revoke", listed.output.splitlines()[1].split()[0], *database)
+    revoked = await in_database("revoke", listed.output.splitlines()[1].split()[0])
     assert revoked.exit_code == 0
-    assert len((await run("tokens", "list", *database)).output.splitlines()) == 1
+    assert len((await in_database("list")).output.splitlines()) == 1
 
 
 async def test_a_token_of_the_database_is_good_for_an_api(api: ServedApi) -> None:
     created = await run(
-        "tokens", "create", "ops", "--scope", "admin", "--database", api.settings.database_url
+        *("tokens", "create", "ops", "--scope", "admin", "--database", "-"),
+        payload=f"{api.settings.database_url}\n".encode(),
     )
     async with ServedApi(api.settings) as other:
         assert (await other.get("/v1/apps")).status == 401
@@ -86,8 +90,8 @@ async def test_a_token_of_the_database_is_good_for_an_api(api: ServedApi) -> Non
 async def test_what_is_refused_is_one_line_either_way(
     api: ServedApi, arguments: tuple[str, ...], said: str
 ) -> None:
-    for way in (("--url", f"http://127.0.0.1:{api.port}"), ("--database", api.settings.database_url)):
-        result = await run("tokens", *arguments, *way)
+    for way in (("--url", f"http://127.0.0.1:{api.port}"), ("--database",)):
+        result = await run("tokens", *arguments, *way, database_url=api.settings.database_url)
         assert result.exit_code == 1
         (line,) = result.output.splitlines()
         assert said in line
@@ -95,9 +99,30 @@ async def test_what_is_refused_is_one_line_either_way(
 
 @pytest.mark.parametrize("database", ["nonsense", "postgresql://127.0.0.1:1/none"])
 async def test_a_database_that_can_not_be_had_is_one_line(database: str) -> None:
-    result = await run("tokens", "list", "--database", database)
+    result = await run("tokens", "list", "--database", database_url=database)
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("postgresql://me:hunter2@127.0.0.1/x", "must not stand on a command line"),
+        ("postgres://me:@127.0.0.1/x", "must not stand on a command line"),
+        ("postgresql:///x?host=/tmp&password=hunter2", "must not stand on a command line"),
+        ("hunter2", "stands last"),
+    ],
+)
+async def test_a_password_on_the_command_line_is_refused(value: str, said: str) -> None:
+    result = await run("tokens", "list", "--database", value)
+    assert (result.exit_code, said in " ".join(result.output.split())) == (2, True)
+    assert "hunter2" not in result.output
+    none = await run("tokens", "list", "--database")
+    assert (none.exit_code, "MILLRACE_DATABASE_URL is not set" in none.output) == (1, True)
+    empty = await run("tokens", "list", "--database", "-")
+    assert (empty.exit_code, "standard input" in empty.output) == (1, True)
+    allowed = await run("tokens", "list", "--database", "postgresql://me@127.0.0.1:1/x")
+    assert (allowed.exit_code, len(allowed.output.splitlines())) == (1, 1)
 
 
 async def test_the_other_commands_send_the_token(api: ServedApi) -> None:

@@ -40,6 +40,7 @@ SHARE = (
     200  # what costs t seconds is not done again for SHARE * t seconds: it takes half a percent of the time
 )
 CANCELLED_MAX = 500  # ended in one round
+LOSSES = frozenset({"loss", "restart", "rebuild"})  # what is not in the queue was lost, or somebody says so
 ADRIFT_MAX = 10_000  # what is more is found by the next sweep
 
 _log = get_logger("reconciler")
@@ -150,12 +151,11 @@ class Reconciler:
         settled = await self._store.settled_order_no()
         restoring = Restoring(self._store, self._queue, self._metrics, memory.generation, turn, progress)
         await restoring.push_newer(memory.looked_to, "new")
-        _report("new", progress.restored)
         # First who still runs: who stops running after this is adrift for one more round.
         adrift = await self._store.still_running(memory.adrift) if memory.adrift else []
-        restored = progress.restored
         await restoring.push_unleased(memory.adrift, "unleased")
-        _report("unleased", progress.restored - restored)
+        await restoring.end_doubts()
+        _report(restoring)
         return replace(memory, looked_to=memory.looked_to if settled is None else settled, adrift=adrift)
 
     async def _sweep(self, turn: Turn, memory: Memory, life: Life, cause: str, progress: Progress) -> Memory:
@@ -168,14 +168,18 @@ class Reconciler:
         # refused.
         await self._queue.seed_token(await self._store.largest_token())
         adrift = await self._store.running(ADRIFT_MAX)
-        restoring = Restoring(self._store, self._queue, self._metrics, life.generation, turn, progress)
+        is_lost = cause in LOSSES
+        restoring = Restoring(
+            self._store, self._queue, self._metrics, life.generation, turn, progress, is_lost=is_lost
+        )
         if cause == "restart":  # what it lost is new, and what comes next is newer still
             await restoring.push_newer(memory.looked_to, cause)
         looked_to = await restoring.push_all(cause)
+        await restoring.end_doubts()
         # Again: a claim may have been under way when the queue was lost.
         adrift = list({*adrift, *await self._store.running(ADRIFT_MAX)})
         took_s = time.monotonic() - begun_s
-        _report(cause, progress.restored)
+        _report(restoring)
         _log.info(
             "looked at every unfinished call", cause=cause, looked=progress.looked, took_s=round(took_s, 1)
         )
@@ -212,8 +216,8 @@ class Reconciler:
         return missing > in_motion + max(before.leased, after.leased)
 
 
-def _report(cause: str, restored: int) -> None:
-    if restored:
+def _report(restoring: Restoring) -> None:
+    for cause, restored in restoring.restored.items():
         _log.warning("calls were missing in the queue and are back", calls=restored, cause=cause)
 
 

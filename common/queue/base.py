@@ -280,6 +280,10 @@ class MessageQueue(Protocol):
         """
         ...
 
+    async def absent(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Those of *ids* that the queue does not know, in their order."""
+        ...
+
     async def trace(self, call_id: UUID) -> Trace:
         """Whether this is a sync call that is here, or that ended within the last minute."""
         ...

@@ -193,6 +193,14 @@ class RedisQueue:
             found += codec.decode_withdrawn(answer)
         return found
 
+    async def absent(self, ids: Sequence[UUID]) -> list[UUID]:
+        found: list[UUID] = []
+        for part in _parts(ids):
+            raw = [id_.bytes for id_ in part]
+            records = await self._link.reach(partial(self._records, raw))
+            found += [id_ for id_, record in zip(part, records, strict=True) if record is None]
+        return found
+
     async def trace(self, call_id: UUID) -> Trace:
         return codec.decode_trace(await self._run(scripts.TRACE, call_id.bytes))
 
@@ -274,6 +282,9 @@ class RedisQueue:
 
     async def aclose(self) -> None:
         await self._link.aclose()
+
+    async def _records(self, ids: list[bytes]) -> list[bytes | str | None]:
+        return await self._link.commands.hmget(self._keys.meta, ids)
 
     async def _publish(self, message: bytes) -> None:
         await self._link.commands.publish(self._keys.announced, message)

@@ -27,6 +27,12 @@ class Backlog(OnDatabase):
             rows = await connection.fetch(query("unfinished"), priority, after, stale_s, limit)
         return [QueueEntry(**row) for row in rows]
 
+    async def belonging(self, ids: Collection[UUID]) -> list[QueueEntry]:
+        stale_s = self._settings.heartbeat_stale_s
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("belonging"), ids, stale_s)
+        return [QueueEntry(**row) for row in rows]
+
     async def unleased(
         self, adrift: Collection[UUID], after: QueueEntry | None, limit: int
     ) -> list[QueueEntry]:

@@ -74,6 +74,10 @@ class Upkeep(Protocol):
         """
         ...
 
+    async def belonging(self, ids: Collection[UUID]) -> list[QueueEntry]:
+        """Those of the calls that belong in the queue, as in `unfinished`, by (priority descending, place)."""
+        ...
+
     async def unleased(
         self, adrift: Collection[UUID], after: QueueEntry | None, limit: int
     ) -> list[QueueEntry]:

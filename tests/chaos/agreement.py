@@ -10,8 +10,9 @@ from common.settings import Settings
 from tests.chaos.cluster import Cluster
 from tests.polling import eventually
 
-# What stays in Redis for good, by the last part of its name: the queue's counters, and tokens that carry nothing.
-CONSTANT_KEYS = frozenset({"state", "wake_async", "wake_sync"})
+# What stays in Redis, by the last part of its name: the queue's counters and tokens that carry nothing; for a minute,
+# the ids of sync calls that have ended.
+CONSTANT_KEYS = frozenset({"state", "wake_async", "wake_sync", "ended"})
 SETTLED_S = 90.0
 
 

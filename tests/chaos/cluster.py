@@ -134,6 +134,10 @@ class Cluster:
         async with Engine.open(self.plan.socket) as engine:
             return await engine.listing(f"millrace.installation={await self.installation()}")
 
+    def who_said(self, text: str) -> list[str]:
+        """The names of the processes in whose logs this stands."""
+        return [unit.name for unit in self.units if text in unit.log.read_text(errors="replace")]
+
     def tails(self) -> dict[str, str]:
         """The last lines of each log, by the name of its process."""
         return {unit.name: unit.tail() for unit in self.units}

@@ -20,6 +20,13 @@ MEMORY_MB = 128
 LIMITS = {"tmpfs_mb": 64, "pids_limit": 256}  # the defaults of the settings
 
 
+RECONCILED = "millrace_calls_reconciled_total"
+
+
+class RepairedError(Exception):
+    """The reconciler repaired something in a run without faults."""
+
+
 class Stand:
     """The servers of one run; opens as many systems on them as are asked for."""
 
@@ -52,6 +59,7 @@ class Stand:
             )
             await system.start_worker(worker_async_min_slots=0, **settings)
             yield system
+            await system.check_nothing_was_repaired()
 
     def groups(self, snapshot: Snapshot) -> dict[str, set[int]]:
         """The servers' processes."""
@@ -62,7 +70,14 @@ class Stand:
 
 
 class LoadedSystem(System):
-    """A system that also says which its processes are."""
+    """A system that also says which its processes are, and whether its queue ever lacked a call."""
+
+    async def check_nothing_was_repaired(self) -> None:
+        """Raise RepairedError if the reconciler found calls missing in the queue: nothing was killed."""
+        async with self._http.get("/metrics") as reply:
+            repaired = [line for line in (await reply.text()).splitlines() if line.startswith(RECONCILED)]
+        if any(float(line.rpartition(" ")[2]) for line in repaired):
+            raise RepairedError(f"calls were missing in the queue: {repaired}")
 
     def groups(self, snapshot: Snapshot) -> dict[str, set[int]]:
         """The processes of api and worker."""

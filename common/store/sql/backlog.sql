@@ -27,6 +27,28 @@ WHERE status IN ('delayed', 'queued', 'running')
 ORDER BY order_no
 LIMIT $4
 
+-- name: belonging
+SELECT
+    id,
+    order_no,
+    priority,
+    CASE status
+        WHEN 'delayed' THEN greatest(0, ceil(extract(epoch FROM due_at - clock_timestamp()) * 1000))::bigint
+        ELSE 0
+    END AS delay_ms,
+    memory_mb
+FROM calls
+WHERE id = ANY ($1::uuid[])
+    AND status IN ('delayed', 'queued', 'running')
+    AND (
+        status <> 'running'
+        OR NOT EXISTS (
+            SELECT FROM workers
+            WHERE workers.incarnation = calls.incarnation AND heartbeat_at > now() - make_interval(secs => $2)
+        )
+    )
+ORDER BY -priority, order_no
+
 -- name: unleased
 -- Found first, then put in order: a plan that walks the queue's order to find these few would read all that wait.
 WITH found AS MATERIALIZED (

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
+from api import restoring
 from api.maintenance import Maintenance
 from common.settings import Settings
 from deploy.local import LocalPostgres, LocalRedis
@@ -16,6 +17,12 @@ from tests.integration.api.served import ServedApi
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> Settings:
     return Settings(database_url=database_url, redis_url=redis_url, queue_name=f"test-{uuid4().hex}")
+
+
+@pytest.fixture(autouse=True)
+def short_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that the queue does not know is looked at again soon: tests need not wait for it."""
+    monkeypatch.setattr(restoring, "DOUBT_S", 0.05)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from api.reconciler import Reconciler
 from common.models import Call, QueueEntry, new_id
 from tests.integration.api.served import ServedApi
 
+RECONCILED = "millrace_calls_reconciled_total"
+
 
 def rounds_of(api: ServedApi) -> Reconciler:
     """A reconciler whose turns are due at once."""

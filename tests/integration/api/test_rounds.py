@@ -1,7 +1,8 @@
 """What a round of the reconciler looks at, what makes it look at everything, and that two at once harm nothing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -57,6 +58,63 @@ async def test_a_round_looks_at_what_came_since_the_last_one(
     await rounds.run_round()
     assert await calls(api) == 5
     assert sweeps(api) == {"start": 1}
+
+
+async def test_a_call_whose_push_is_under_way_is_not_missing(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is committed, so it is read; its push comes a moment later."""
+    rounds = rounds_of(api)
+    await rounds.run_round()
+    entries = await stored(api, 3)
+    belonging = getattr(api.store, "belonging", None)
+
+    async def after_the_push(ids: Collection[UUID]) -> list[QueueEntry]:
+        await api.queue.push(entries)
+        return await belonging(ids)  # type: ignore[misc, no-any-return]
+
+    monkeypatch.setattr(api.store, "belonging", after_the_push, raising=False)
+    await rounds.run_round()
+    assert (await calls(api), restored(api, "new")) == (3, 0)
+
+
+async def test_a_call_that_ended_since_it_was_read_is_not_missing(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = rounds_of(api)
+    await rounds.run_round()
+    unfinished = api.store.unfinished
+
+    async def read_and_run(priority: int, after: int, limit: int) -> list[QueueEntry]:
+        page = await unfinished(priority, after, limit)
+        await api.queue.push(page)
+        await api.run_all()
+        return page
+
+    monkeypatch.setattr(api.store, "unfinished", read_and_run)
+    await stored(api, 3)
+    await rounds.run_round()
+    assert (await calls(api), restored(api, "new")) == (0, 0)
+
+
+async def test_a_round_does_not_run_after_what_is_being_submitted(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = rounds_of(api)
+    unfinished, reads = api.store.unfinished, 0
+
+    async def read_and_submit(priority: int, after: int, limit: int) -> list[QueueEntry]:
+        nonlocal reads
+        reads += 1
+        page = await unfinished(priority, after, limit)
+        if priority == 0 and reads < 30:
+            await api.queue.push(await stored(api, 1))
+        return page
+
+    monkeypatch.setattr(api.store, "unfinished", read_and_submit)
+    await stored(api, 6)
+    await rounds.run_round()
+    assert reads < 10
 
 
 async def test_a_call_that_commits_late_is_not_passed_over(

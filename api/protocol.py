@@ -10,8 +10,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from api.connections import Connections, CountedHandler
-from api.middlewares import APIError, error_response
+from api.connections import Connections
+from api.half_closed import HalfClosedHandler, IncompleteRequestError
+from api.heads import refused, refusing
+from api.middlewares import APIError, api_error_of
+from common.errors import MillraceError
 
 # Of a request's head. aiohttp's defaults, by name.
 LINE_MAX_BYTES = 8190  # its first line
@@ -21,7 +24,7 @@ SEND_S = 120.0  # as long as a request's body may take
 _TOO_MANY = "Too many headers"  # how aiohttp's message for that begins: it has no class of its own
 
 
-class Protocol(CountedHandler):
+class Protocol(HalfClosedHandler):
     """aiohttp's, with errors of ours, and a limit to how long a client may take for an answer."""
 
     __slots__ = ()
@@ -34,14 +37,10 @@ class Protocol(CountedHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what never became a request; the connection is closed after it."""
-        refused = super().handle_error(request, status, exc, message)  # it writes the log line
-        if not isinstance(exc, HttpProcessingError):
-            return refused
-        response = error_response(refusal_of(exc))
-        response.headers["Server"] = "millrace"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.force_close()
-        return response
+        super().handle_error(request, status, exc, message)  # it writes the log line
+        if isinstance(exc, HttpProcessingError):
+            return refused(refusal_of(exc))
+        return refused(api_error_of(MillraceError()))
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -60,7 +59,7 @@ class ProtocolServer(web.Server):
     """Makes a Protocol of ours for each connection."""
 
     def __init__(self, made: web.Server, counts: Connections, options: dict[str, Any]) -> None:
-        super().__init__(made.request_handler, request_factory=made.request_factory, **options)
+        super().__init__(refusing(made.request_handler), request_factory=made.request_factory, **options)
         self._counts = counts
 
     def __call__(self) -> web.RequestHandler:
@@ -85,7 +84,9 @@ class Runner(web.AppRunner):
 
 
 def refusal_of(error: HttpProcessingError) -> APIError:
-    """431 for a head that is too long, 400 for what is no HTTP."""
+    """431 for a head that is too long, 400 for what is no HTTP or only the beginning of a request."""
+    if isinstance(error, IncompleteRequestError):
+        return APIError(400, "Request ended before its head did", code="http_malformed")
     if isinstance(error, LineTooLong):
         limit = f"{LINE_MAX_BYTES} bytes for the first line, {HEADER_MAX_BYTES} for a header's value"
         return APIError(431, f"Request head too large: the limit is {limit}", code="head_too_large")

@@ -98,7 +98,11 @@ BODY_ERRORS: tuple[type[MillraceError] | Failure, ...] = (
     CallTimeoutServerBusyError,
     Failure(408, "body_timeout", "Request body did not arrive in time"),
 )
-JSON_ERRORS = (InvalidJSONError, *BODY_ERRORS)
+JSON_ERRORS = (
+    InvalidJSONError,
+    *BODY_ERRORS,
+    Failure(415, "content_coding_unsupported", "Content-Encoding is gzip: send the body as it is"),
+)
 
 PER_PAGE = Parameter(
     "per_page",

@@ -39,6 +39,10 @@ EVERY_ERROR = (
     MillraceError,
     Failure(400, "http_malformed", "Malformed HTTP request"),
     Failure(431, "head_too_large", "Request head too large"),
+    Failure(417, "expectation_unknown", "Expect is x: only 100-continue is known"),
+    Failure(
+        501, "transfer_coding_unsupported", "Transfer-Encoding is gzip, chunked: only chunked is understood"
+    ),
 )
 ELSEWHERE = (PathNotFoundError,)
 TOKEN_ERRORS = (UnauthorizedError, ForbiddenError, RateLimitedError, StoreUnavailableError)

@@ -25,7 +25,7 @@ TABLES = ("apps", "routes", "calls", "call_inputs", "idempotency_keys", "tokens"
 
 
 class Raw(NamedTuple):
-    """Bytes that an HTTP client would not send. Without a status there is no answer."""
+    """Bytes that an HTTP client would not send. ``ends``: its sending side is closed after them."""
 
     name: str
     head: bytes
@@ -33,6 +33,7 @@ class Raw(NamedTuple):
     status: int = 400
     code: str = "http_malformed"
     field: str = ""
+    ends: bool = False
 
 
 HOST = b"Host: localhost\r\nConnection: close\r\n"
@@ -40,6 +41,9 @@ CALL = b"POST /r/app/later HTTP/1.1\r\n" + HOST
 CHUNKED = CALL + b"Transfer-Encoding: chunked\r\n"
 LIST = b"GET /v1/apps HTTP/1.1\r\n"
 TOO_LONG = (431, "head_too_large")
+UNKNOWN_CODING = (501, "transfer_coding_unsupported", "Transfer-Encoding")
+UNKNOWN_EXPECT = (417, "expectation_unknown", "Expect")
+UNKNOWN_ENCODING = (415, "content_coding_unsupported", "Content-Encoding")
 RAW = [
     Raw("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\r\n"),
     Raw("a word", b"GET\r\n"),
@@ -79,16 +83,41 @@ RAW = [
     Raw("a length beyond 64 bits", CALL + b"Content-Length: " + b"9" * 23 + b"\r\n", b"abc"),
     Raw("two lengths", CALL + b"Content-Length: 1\r\nContent-Length: 2\r\n", b"ab"),
     Raw("ten terabytes to come", CALL + b"Content-Length: 10000000000000\r\n", b"abc", 413, "body_too_large"),
-    Raw("less than its length", CALL + b"Content-Length: 10\r\n", b"abc", status=0),
+    Raw("less than its length", CALL + b"Content-Length: 10\r\n", b"abc", code="invalid_payload", ends=True),
     Raw("a length and chunks", CHUNKED + b"Content-Length: 3\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
     Raw("another coding than chunks", CALL + b"Transfer-Encoding: gzip\r\n", b"abc"),
     Raw("a chunk's size that is none", CHUNKED, b"zz\r\nabc"),
     Raw("a chunk's size below zero", CHUNKED, b"-3\r\nabc\r\n0\r\n\r\n"),
     Raw("a chunk longer than its size", CHUNKED, b"3\r\nabcdef\r\n0\r\n\r\n"),
-    Raw("a chunk that ends early", CHUNKED, b"a\r\nabc", status=0),
+    Raw("a chunk that ends early", CHUNKED, b"a\r\nabc", code="invalid_payload", ends=True),
     Raw(
-        "an expectation that is none", CALL + b"Expect: 200-ok\r\n", status=417, code=""
-    ),  # in aiohttp's own words
+        "a coding under the chunks",
+        CALL + b"Transfer-Encoding: gzip, chunked\r\n",
+        b"0\r\n\r\n",
+        *UNKNOWN_CODING,
+    ),
+    Raw("chunks in chunks", CALL + b"Transfer-Encoding: chunked, chunked\r\n", b"0\r\n\r\n"),
+    Raw("a coding in two headers", CHUNKED + b"Transfer-Encoding: br\r\n", b"0\r\n\r\n"),
+    Raw("an expectation that is none", CALL + b"Expect: 200-ok\r\n", b"", *UNKNOWN_EXPECT),
+    Raw(
+        "an expectation of what is unknown",
+        b"GET /nowhere HTTP/1.1\r\n" + HOST + b"Expect: x\r\n",
+        b"",
+        *UNKNOWN_EXPECT,
+    ),
+    Raw("an expectation in bytes that are no text", CALL + b"Expect: \xff\r\n", b"", *UNKNOWN_EXPECT),
+    Raw(
+        "an encoding that is not undone",
+        LIST.replace(b"GET", b"POST") + HOST + b"Content-Encoding: gzip\r\n",
+        b"",
+        *UNKNOWN_ENCODING,
+    ),
+    Raw(
+        "two encodings",
+        CALL.replace(b"/r/app/later", b"/v1/apps/app/calls") + b"Content-Encoding: identity, br\r\n",
+        b"",
+        *UNKNOWN_ENCODING,
+    ),
     Raw(
         "two priorities",
         CALL + b"Millrace-Priority: 1\r\n" * 2,
@@ -153,28 +182,28 @@ async def test_it_is_refused(api: ServedApi, bad: Bad) -> None:
 @pytest.mark.usefixtures("nothing_stored")
 @pytest.mark.parametrize("raw", RAW, ids=[raw.name for raw in RAW])
 async def test_these_bytes_are_refused(api: ServedApi, raw: Raw, capfd: pytest.CaptureFixture[str]) -> None:
-    status, body = await exchange(api, raw.head + b"\r\n" + raw.body, breaks_off=not raw.status)
-    assert status == raw.status, body
-    if raw.status and raw.code:
-        error = json.loads(body)["error"]
-        assert (error["code"], error.get("fields", "")) == (raw.code, raw.field)
-        assert error["message"]
+    head, body = await exchange(api, raw.head + b"\r\n" + raw.body, ends=raw.ends)
+    assert int(head.split()[1]) == raw.status, body
+    error = json.loads(body)["error"]
+    assert (error["code"], error.get("fields", "")) == (raw.code, raw.field)
+    assert error["message"]
+    assert re.findall(rb"Server: (.*)\r", head) == [b"millrace"]
+    for header in (b"Content-Type: application/json", b"X-Content-Type-Options: nosniff", b"X-Request-Id: "):
+        assert header in head
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-async def exchange(api: ServedApi, request: bytes, *, breaks_off: bool) -> tuple[int, bytes]:
-    """The status and the body of the answer; 0 if there is none, as should be for a client that *breaks_off*."""
+async def exchange(api: ServedApi, request: bytes, *, ends: bool) -> tuple[bytes, bytes]:
+    """Head and body of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     try:
         async with asyncio.timeout(10):
             writer.write(request)
-            if breaks_off:
+            if ends:
                 writer.write_eof()
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
-            return int(head.split()[1]), await reader.readexactly(length)
-    except asyncio.IncompleteReadError:
-        return 0, b""
+            return head, await reader.readexactly(length)
     finally:
         writer.close()
 

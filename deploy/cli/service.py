@@ -13,10 +13,11 @@ import aiohttp
 import deploy
 from common.errors import FatalError
 from deploy.cli.logs import warnings_of_ours
-from deploy.local.account import own_account
+from deploy.local.account import Account, own_account
 from deploy.local.child import Child, Program, trim_log
 
 READY_S = 60.0
+LOW_PORTS = 1024  # the kernel has them for root alone
 POLL_S = 0.05
 CODE = Path(deploy.__file__).parent.parent  # where the packages api and worker stand beside this one
 
@@ -29,20 +30,33 @@ class ServiceError(FatalError):
 
 
 class Service:
-    """`python -m MODULE` with *environ*, ready when it answers 200 at http://HOST:PORT/readyz."""
+    """`python -m MODULE` with *environ*, ready when it answers 200 at http://HOST:PORT/readyz.
+
+    It runs under *account*, without one under ours.
+    """
 
     def __init__(
-        self, module: str, *, host: str, port: int, environ: Mapping[str, str], logs: Path, stop_s: float
+        self,
+        module: str,
+        *,
+        host: str,
+        port: int,
+        environ: Mapping[str, str],
+        logs: Path,
+        stop_s: float,
+        account: Account | None = None,
     ) -> None:
         self.name = module
         self.host = reachable_host(host)
         self.port = port
         self.log_path = logs / f"{module}.log"
         self._program = Program(
-            *(module, (sys.executable, "-m", module), self.log_path, own_account()),
+            *(module, (sys.executable, "-m", module), self.log_path, account or own_account()),
             stop=((SIGTERM, stop_s),),
             cwd=CODE,
             env=dict(environ),
+            reach=(CODE, Path(sys.prefix), Path(sys.base_prefix)),
+            binds_low_ports=port < LOW_PORTS,
         )
         self._child: Child | None = None
 

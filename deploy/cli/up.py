@@ -21,12 +21,13 @@ from deploy.cli.service import Service, ServiceError
 from deploy.cli.terminal import Terminal
 from deploy.cli.typed import typed_command
 from deploy.local import LocalPostgres, LocalRedis
-from deploy.local.account import own_account, service_account
+from deploy.local.account import Account, own_account, service_account
 from deploy.local.directories import lock, make_own_directory, make_service_directory
 
 API_STOP_MARGIN_S = 15.0
 # The children write to files, and what a person must see is picked from there: in one format, at once.
 LOGGING = {"MILLRACE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+NO_HOME = "/nonexistent"
 FOR_US_ALONE = ("MILLRACE_TOKEN",)
 WORKER_STOP_MARGIN_S = 60.0  # its supervisor kills an overdue child, and then cleans up after it
 
@@ -62,10 +63,11 @@ async def up(
     engine = socket_path(settings.docker_socket)
     await check_engine(engine)
     terminal.title("Starting Millrace")
-    async with _data_directory(data) as logs, _keeper(terminal) as keeper:
+    account = await asyncio.to_thread(service_account)
+    async with _data_directory(data, account) as logs, _keeper(terminal) as keeper:
         passed = {name: value for name, value in environ.items() if name not in FOR_US_ALONE}
         environ = {**passed, **await _start_servers(keeper, settings, data), **LOGGING}
-        api = _api(settings, environ, logs)
+        api = _api(settings, environ, logs, account)
         await keeper.start(api, api.url, warnings_of_ours)
         async with Client(api.url, settings.token) as client:
             is_first = await is_first_start(client, terminal)
@@ -90,7 +92,7 @@ async def up(
 
 def _refuse_taken_ports(settings: Settings, environ: Mapping[str, str], data: Path) -> None:
     """Raise ServiceError for a port that can't be had, before anything is started."""
-    services = _api(settings, environ, data), _worker(settings, environ, data)
+    services = _api(settings, environ, data, own_account()), _worker(settings, environ, data)
     for service in services:
         service.refuse_taken_port()
     if len({service.url for service in services}) == 1:
@@ -116,9 +118,8 @@ async def is_first_start(client: Client, terminal: Terminal) -> bool:
 
 
 @asynccontextmanager
-async def _data_directory(data: Path) -> AsyncIterator[Path]:
+async def _data_directory(data: Path, account: Account) -> AsyncIterator[Path]:
     """Make the data directory where it is missing and lock it for us; the folder for logs inside it."""
-    account = await asyncio.to_thread(service_account)
     try:
         make_own_directory(data, account)
         logs = make_service_directory(data / "logs", own_account())
@@ -169,9 +170,12 @@ async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict
     return found
 
 
-def _api(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:
+def _api(settings: Settings, environ: Mapping[str, str], logs: Path, account: Account) -> Service:
+    """The api, under the account of the servers: it needs nothing that is root's."""
     stop_s = settings.drain_s + API_STOP_MARGIN_S
-    return Service("api", host=settings.host, port=settings.port, environ=environ, logs=logs, stop_s=stop_s)
+    environ = environ if account == own_account() else {**environ, "HOME": NO_HOME}
+    host, port = settings.host, settings.port
+    return Service("api", host=host, port=port, environ=environ, logs=logs, stop_s=stop_s, account=account)
 
 
 def _worker(settings: Settings, environ: Mapping[str, str], logs: Path) -> Service:

@@ -5,6 +5,7 @@ signal from the kernel when we die in any way. Restarting is the caller's busine
 """
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -24,7 +25,11 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. ``stop`` is the ladder of (signal, seconds to wait after it); SIGKILL always follows."""
+    """What to run. ``stop`` is the ladder of (signal, seconds to wait after it); SIGKILL always follows.
+
+    ``reach``: folders that the account must be able to read; it stays ours where it can't. ``binds_low_ports``: whether
+    the account may listen on ports below 1024. Both are for an account that is not ours.
+    """
 
     name: str
     command: Sequence[str | Path]
@@ -33,6 +38,8 @@ class Program:
     stop: Sequence[tuple[Signals, float]] = ((SIGTERM, 10.0),)
     cwd: Path = Path("/")
     env: Mapping[str, str] = field(default_factory=dict)
+    reach: Sequence[Path] = ()
+    binds_low_ports: bool = False
 
 
 class Child:
@@ -50,10 +57,7 @@ class Child:
         log_start = os.fstat(log).st_size
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", LAUNCHER),
-                *(str(number) for number in (os.getpid(), int(program.stop[0][0]))),
-                *(str(number) for number in (program.account.uid, program.account.gid)),
-                *program.command,
+                *(sys.executable, "-I", "-S", LAUNCHER, _order(program), *program.command),
                 stdin=stdin,
                 stdout=log,
                 stderr=log,
@@ -108,6 +112,20 @@ class Child:
         with path.open("rb") as file:
             file.seek(max(0, size - TAIL_BYTES, self._log_start if self._log_start <= size else 0))
             return file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+
+
+def _order(program: Program) -> str:
+    """What launch.py is told."""
+    return json.dumps(
+        {
+            "parent": os.getpid(),
+            "signal": int(program.stop[0][0]),
+            "uid": program.account.uid,
+            "gid": program.account.gid,
+            "reach": [str(folder.resolve()) for folder in program.reach],
+            "binds_low_ports": program.binds_low_ports,
+        }
+    )
 
 
 def trim_log(path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from common.models.call import CallStatus
 from deploy.cli.answers import ClientError
 from deploy.cli.client import Client
+from deploy.local.account import service_account
 from tests.e2e.system import containers, free_port
 from tests.millrace_command import MILLRACE, run
 from tests.polling import eventually
@@ -119,6 +120,8 @@ async def test_an_api_that_is_killed_comes_back_and_a_paused_queue_is_said(machi
     found = await run("apps", "list", data_dir=machine.data)  # without an address
     assert found.exit_code == 0, found.output
     api = next(pid for pid in _children(process.pid) if b"-m\0api" in _command(pid))
+    if os.geteuid() == 0:
+        _runs_without_root(api)
     os.kill(api, SIGKILL)
     await eventually(lambda: _command(api) == b"")
     async with Client(machine.url) as client:
@@ -144,6 +147,15 @@ async def _answers(client: Client) -> bool:
         return (await client.get_queue_state()).waiting >= 0
     except ClientError:
         return False
+
+
+def _runs_without_root(api: int) -> None:
+    """Assert that the api runs under the servers' account, without any capability; our code is where it can be read."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{api}/status").read_text().splitlines())
+    assert status["Uid"].split() == [str(service_account().uid)] * 4
+    assert status["Groups"].split() == []
+    assert [status[kind] for kind in ("CapEff", "CapPrm", "CapAmb")] == ["0" * 16] * 3
+    assert status["NoNewPrivs"] == "1"
 
 
 def _children(pid: int) -> list[int]:

@@ -141,6 +141,14 @@ setup_busybox() {
     busybox_is_static || fail "busybox is not statically linked" "sudo apt-get install busybox-static"
 }
 
+# setup_pgbouncer: the pooler before Postgres, for the tests behind one. They start their own.
+setup_pgbouncer() {
+    [[ -x /usr/sbin/pgbouncer ]] && return
+    step "pgbouncer, for the tests behind a pooler"
+    (install_unstarted pgbouncer) || exit 1
+    if command -v systemctl > /dev/null; then systemctl disable --quiet pgbouncer 2> /dev/null || true; fi
+}
+
 # setup_load_tools: what the tests of the benchmarks run: an HTTP client that costs little, and a C compiler.
 setup_load_tools() {
     command -v wrk > /dev/null && command -v gcc > /dev/null && return

@@ -27,6 +27,7 @@ from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
 from worker.causes import cause_of
+from worker.chores import keep_running
 from worker.cold import ColdRunner
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_HOT, LABEL_TOKEN
@@ -74,7 +75,7 @@ class Worker(Struct, frozen=True, kw_only=True):
         """Take and run calls until *stop*; then finish what runs, for *drain_s*, and give back what is left."""
         async with asyncio.TaskGroup() as group:
             chores = (self.recorder, self.live_logs, self.leases, self.heartbeat, self.sweeper)
-            tasks = [group.create_task(chore.run()) for chore in chores]
+            tasks = [group.create_task(keep_running(chore)) for chore in chores]
             looping = group.create_task(self.loop.run())
             await stop.wait()
             log.info("draining", calls=len(self.runs), drain_s=drain_s)

@@ -75,6 +75,8 @@ class Executor:
         except asyncio.CancelledError:
             await runner.clean_up(run)
             raise
+        except Exception:  # its lease expires, and the call runs again if it may
+            log.exception("call can't be concluded", call_id=run.call.id)
 
     async def _run(self, run: Run, runner: Runner) -> Outcome | GiveBack | None:
         try:

@@ -93,6 +93,9 @@ class ReserveLoop:
         except UnavailableError as error:
             log.warning("no calls are taken for now", slug=error.slug, cause=cause_of(error))
             await self._rest(self._retries.next_s())
+        except Exception as error:  # what nobody expected must not end the calls that run
+            log.exception("no calls are taken for now", cause=f"{type(error).__name__}: {cause_of(error)}")
+            await self._rest(self._retries.next_s())
 
     async def _check_engine(self) -> None:
         now = time.monotonic()

@@ -1,0 +1,34 @@
+"""Chores: the parts of a worker that run beside its calls for as long as it lives. None of them may end it.
+
+Each one handles what it expects. What it does not expect is said in words, and it begins again: what it knows is in its
+object, not in its run.
+"""
+
+from typing import Protocol
+
+from common.telemetry.logs import get_logger
+from worker.backoff import Backoff
+from worker.causes import cause_of
+
+log = get_logger("chores")
+
+
+class Chore(Protocol):
+    """Runs until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
+async def keep_running(chore: Chore) -> None:
+    """Run *chore* until cancelled, again and again if it fails."""
+    backoff = Backoff(0.2, 5)
+    while True:
+        try:
+            await chore.run()
+        except Exception as error:
+            log.exception(
+                "a part of the worker failed and begins again",
+                chore=type(chore).__name__,
+                cause=f"{type(error).__name__}: {cause_of(error)}",
+            )
+        await backoff.sleep()

@@ -94,8 +94,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker_port: Port = 8081
     worker_slots: NotNegative = 0  # 0: twice the number of cores
     worker_memory_mb: NotNegative = 0  # 0: what the machine has, less a head room
-    worker_sync_min_slots: NotNegative = 1  # kept for sync calls, at most a quarter of the slots
-    worker_async_min_slots: NotNegative = 1  # kept for async calls, likewise
+    worker_sync_min_slots: NotNegative = 1  # kept free for sync calls, at most a quarter of the slots
+    worker_async_min_slots: NotNegative = (
+        1  # for async calls first while any wait, likewise; none stays empty for them
+    )
     heartbeat_s: Seconds = 5
     heartbeat_stale_s: Seconds = 20
     spool_dir: OptionalDirectory = ""  # where outcomes wait while Postgres is away; without it, in data_dir

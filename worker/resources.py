@@ -17,7 +17,7 @@ _MB = 1024 * 1024
 HEAD_ROOM_SHARE = 10  # one part in this many is left to the machine and to this process
 HEAD_ROOM_MIN_MB = 256
 HEAD_ROOM_MAX_MB = 5 * 1024
-MIN_SLOTS_SHARE = 4  # a lane keeps at most one slot in this many for itself: few slots are for whoever comes
+MIN_SLOTS_SHARE = 4  # the minimum of a lane is at most one slot in this many: few slots are for whoever comes
 
 
 class Grant:
@@ -49,7 +49,9 @@ class Grant:
 class ResourceBudget:
     """Slots and memory, granted and given back. ``freed`` is called whenever something came back.
 
-    ``min_slots``: what each lane has for itself, whatever the other one needs; the rest is for who comes first.
+    ``min_slots``: what each lane has whatever the other one needs; the rest is for who comes first. Slots of the sync
+    lane stay empty for it: a caller waits, and async calls may run for an hour. The async lane has the next slot that
+    comes free while it has calls that wait: sync calls are short.
     """
 
     def __init__(self, slots: int, memory_mb: int, min_slots: dict[Lane, int] | None = None) -> None:
@@ -67,13 +69,15 @@ class ResourceBudget:
             return None
         return Capacity(
             slots=free_slots,
-            sync_slots=max(0, free_slots - self._kept_for(Lane.ASYNC)),
-            async_slots=max(0, free_slots - self._kept_for(Lane.SYNC)),
+            sync_slots=free_slots,
+            async_slots=max(0, free_slots - self._owed_to(Lane.SYNC)),
+            async_first=min(free_slots, self._owed_to(Lane.ASYNC)),
             free_mb=self.free_mb,
             total_mb=self.memory_mb,
         )
 
-    def _kept_for(self, lane: Lane) -> int:
+    def _owed_to(self, lane: Lane) -> int:
+        """How many slots the lane lacks of its minimum."""
         return max(0, self._min_slots.get(lane, 0) - self._used[lane])
 
     def grant(self, lane: Lane, memory_mb: int) -> Grant:

@@ -53,12 +53,14 @@ class Capacity(Struct, frozen=True, kw_only=True):
     """What a worker can take now: free slots, free memory, and its total memory (what can never fit here).
 
     At most ``slots`` calls in all, and at most ``sync_slots`` and ``async_slots`` of each lane. One with 0 is not asked
-    for.
+    for. ``async_first`` of the slots are for async calls before they are for sync ones, as far as there are async
+    calls that fit; no slot stays empty for them.
     """
 
     slots: int
     sync_slots: int
     async_slots: int
+    async_first: int = 0
     free_mb: int
     total_mb: int
 
@@ -201,9 +203,9 @@ class MessageQueue(Protocol):
         """Take calls from the head, as many as fit *capacity* (500 at most), and lease each to *incarnation*.
 
         Stops at a call that fits only later, with everything behind it: a sync call for which memory has to come free
-        stops the async ones too, so that smaller calls can't starve it. A lane that is full or not asked for is passed
-        over, and stops nothing. Skips, within a bound, calls larger than ``total_mb``. Never waits; takes nothing while
-        paused.
+        stops the async ones too, but for ``async_first`` of them, so that smaller calls can't starve it. A lane that is
+        full or not asked for is passed over, and stops nothing. Skips, within a bound, calls larger than ``total_mb``.
+        Never waits; takes nothing while paused.
         A cancelled or lost reply strands nothing: those leases expire.
         """
         ...

@@ -111,7 +111,8 @@ class RedisQueue:
             rounds -= 1
             answer = await self._run(
                 scripts.RESERVE,
-                *(slots, sync_slots, async_slots, capacity.free_mb, capacity.total_mb, LOOK_AHEAD),
+                *(slots, sync_slots, async_slots, capacity.async_first),
+                *(capacity.free_mb, capacity.total_mb, LOOK_AHEAD),
                 *(self._lease_ms, incarnation.bytes, self._news, int(rounds > 0)),
                 again=False,
             )

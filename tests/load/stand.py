@@ -57,7 +57,7 @@ class Stand:
             system = await stack.enter_async_context(
                 LoadedSystem(self.postgres.url, self.redis.url, self.directory)
             )
-            await system.start_worker(worker_async_min_slots=0, **settings)
+            await system.start_worker(**settings)
             yield system
             await system.check_nothing_was_repaired()
 

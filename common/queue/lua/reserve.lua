@@ -1,7 +1,7 @@
 -- Take from the head what fits, and lease it. Bounded maintenance comes first.
 -- KEYS: ready delay lease meta dead state wake_sync wake_async sync message
--- ARGV: slots, sync_slots, async_slots, free_mb, total_mb, look_ahead, lease_ms, holder, seen_news, strict (1: hand out
---       nothing while maintenance has more to do, because what it has yet to restore may stand before the head)
+-- ARGV: slots, sync_slots, async_slots, async_first (of the slots, for async calls before sync ones), free_mb, total_mb,
+--       look_ahead, lease_ms, holder, seen_news, strict (1: hand out nothing while maintenance has more to do, because what it has yet to restore may stand before the head)
 -- Returns 1 if maintenance has more to do, else 0; ms until the next expiry or due call (-1: none); news;
 -- expires_at_ms; 1 if ready calls of a lane that was asked for stay, else 0; how many of the calls are sync ones, which
 -- come first; then for each call: id, token, deliveries; then for each sync call: reply_to, ms left of its wait, message.
@@ -16,14 +16,15 @@ redis.call('ZREM', lease, '')  -- a full Redis must still drain: protocol.md, "M
 -- include: late.lua
 
 local slots, sync_slots, async_slots = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local free_mb, total_mb, look_ahead = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local holder, seen_news = ARGV[8], tonumber(ARGV[9])
+local async_first = math.min(tonumber(ARGV[4]), slots)
+local free_mb, total_mb, look_ahead = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local holder, seen_news, strict = ARGV[9], tonumber(ARGV[10]), ARGV[11] == '1'
 local now_ms, now_us = clock()
-local expires_at_ms = now_ms + tonumber(ARGV[7])
+local expires_at_ms = now_ms + tonumber(ARGV[8])
 local expiry_ms, due_ms = maintain(now_ms)
 local more = math.min(expiry_ms or math.huge, due_ms or math.huge) <= now_ms
 local UNDONE = {1, 0, seen_news, expires_at_ms, 1, 0}
-if more and ARGV[10] == '1' then return UNDONE end
+if more and strict then return UNDONE end
 
 local last = redis.call('HMGET', state, 'token', 'news', 'paused')
 local token, news = math.max((tonumber(last[1]) or 0) + 1, now_us), tonumber(last[2]) or 0
@@ -63,19 +64,36 @@ local function take(ids, wanted)
   return #ids - (#taken - before), stopped
 end
 
+-- How many calls at the head of the async lane could start now, at most `wanted`, and their memory.
+local function fitting(wanted)
+  local ids, calls, calls_mb = head(string.format('%.0f', LEVEL), '+inf', wanted), 0, 0
+  for _, record in ipairs(#ids > 0 and redis.call('HMGET', meta, unpack(ids)) or ids) do
+    local _, _, _, memory_mb = decode(record)
+    if memory_mb <= total_mb then
+      if calls == wanted or calls_mb + memory_mb > free_mb then break end
+      calls, calls_mb = calls + 1, calls_mb + memory_mb
+    end
+  end
+  return calls, calls_mb
+end
+
 local left_sync, left_async, stopped
+local kept, kept_mb = 0, 0
 if math.min(slots, sync_slots) > 0 then
   local wanted = math.min(slots, sync_slots)
   local seen = head('-inf', string.format('(%.0f', LEVEL), wanted)
   local waiting = bury_late(seen, now_ms)
   local is_short = #waiting < #seen and #seen == wanted + look_ahead  -- there may be others behind what was late
-  if is_short and ARGV[10] == '1' then return UNDONE end
-  left_sync, stopped = take(waiting, wanted)
+  if is_short and strict then return UNDONE end
+  if #waiting > slots - async_first then kept, kept_mb = fitting(async_first) end
+  free_mb = free_mb - kept_mb
+  left_sync, stopped = take(waiting, math.min(wanted, slots - kept))
+  free_mb = free_mb + kept_mb
   if is_short then answer[1], left_sync = 1, left_sync + 1 end
 end
 local sync_calls = #taken
 if math.min(slots, async_slots) > 0 then
-  local wanted = stopped and 0 or math.min(slots - #taken, async_slots)
+  local wanted = math.min(stopped and kept or slots - #taken, async_slots)
   left_async = take(head(string.format('%.0f', LEVEL), '+inf', wanted), wanted)
 end
 if more or (left_sync or 0) + (left_async or 0) > 0 then answer[5] = 1 end

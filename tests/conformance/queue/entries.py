@@ -11,14 +11,16 @@ def room(
     *,
     sync: int | None = None,
     others: int | None = None,
+    others_first: int = 0,
     free_mb: int = 1_000_000,
     total_mb: int = 1_000_000,
 ) -> Capacity:
-    """Capacity for *slots* calls; *sync* and *others* bound the lanes."""
+    """Capacity for *slots* calls; *sync* and *others* bound the lanes, *others_first* come before sync ones."""
     return Capacity(
         slots=slots,
         sync_slots=slots if sync is None else sync,
         async_slots=slots if others is None else others,
+        async_first=others_first,
         free_mb=free_mb,
         total_mb=total_mb,
     )

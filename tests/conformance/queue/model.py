@@ -107,20 +107,29 @@ class QueueModel:
         self.maintain()
         if min(capacity.slots, capacity.sync_slots) > 0 and not self.is_paused:
             self.bury_late()
-        free = {True: capacity.sync_slots, False: capacity.async_slots}
-        slots, free_mb = capacity.slots, capacity.free_mb
-        taken: list[UUID] = []
-        for call in [] if self.is_paused else self.at(Place.READY):
-            memory_mb = call.entry.memory_mb
-            if free[call.is_sync] == 0 or memory_mb > capacity.total_mb:
-                continue
-            if slots == 0 or memory_mb > free_mb:
-                break
-            slots, free_mb = slots - 1, free_mb - memory_mb
-            free[call.is_sync] -= 1
+        if self.is_paused:
+            return []
+        ready = [call for call in self.at(Place.READY) if call.entry.memory_mb <= capacity.total_mb]
+        syncs = [call for call in ready if call.is_sync] if capacity.sync_slots else []
+        others = [call for call in ready if not call.is_sync]
+        first = self._first_of(others, capacity) if capacity.sync_slots and capacity.slots else []
+        first_mb = sum(call.entry.memory_mb for call in first)
+        taken = _head(
+            syncs, min(capacity.slots - len(first), capacity.sync_slots), capacity.free_mb - first_mb
+        )
+        is_stopped = len(taken) < min(capacity.slots - len(first), len(syncs), capacity.sync_slots)
+        slots = len(first) if is_stopped else capacity.slots - len(taken)
+        free_mb = capacity.free_mb - sum(call.entry.memory_mb for call in taken)
+        taken += _head(others, min(slots, capacity.async_slots), free_mb)
+        for call in taken:
             call.place, call.holder, call.deliveries = Place.LEASE, holder, call.deliveries + 1
-            taken.append(call.entry.id)
-        return taken
+        return [call.entry.id for call in taken]
+
+    def _first_of(self, others: list[ModelCall], capacity: Capacity) -> list[ModelCall]:
+        """The async calls that come before sync ones, if these are so many that they would take their slots."""
+        first = min(capacity.async_first, capacity.slots)
+        syncs = sum(call.is_sync for call in self.at(Place.READY))
+        return _head(others, first, capacity.free_mb) if syncs > capacity.slots - first else []
 
     def lease(self, reservations: Iterable[Reservation]) -> None:
         for reservation in reservations:
@@ -245,3 +254,14 @@ class QueueModel:
         was_flagged = call.is_flagged
         call.token, call.holder, call.is_flagged, call.is_over = 0, None, False, False
         return was_flagged
+
+
+def _head(calls: list[ModelCall], slots: int, free_mb: int) -> list[ModelCall]:
+    """Those of the head that fit; the first that does not stops the others."""
+    taken: list[ModelCall] = []
+    for call in calls[: max(0, slots)]:
+        free_mb -= call.entry.memory_mb
+        if free_mb < 0:
+            break
+        taken.append(call)
+    return taken

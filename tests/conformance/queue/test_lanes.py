@@ -34,6 +34,27 @@ async def test_each_lane_has_its_slots(queue: RedisQueue, incarnation: UUID) -> 
     assert is_conserved(await queue.depth())
 
 
+async def test_the_async_lane_has_its_minimum_first_and_no_slot_stays_empty_for_it(
+    queue: RedisQueue, incarnation: UUID
+) -> None:
+    async def reserved(slots: int, first: int, free_mb: int = 10_000) -> list[UUID]:
+        capacity = room(slots, others_first=first, free_mb=free_mb, total_mb=10_000)
+        return ids(await queue.reserve(capacity, incarnation))
+
+    syncs, others = [sync_entry() for _ in range(12)], [entry(order_no) for order_no in range(3)]
+    await queue.push(syncs)
+    assert await reserved(4, 1) == [call.id for call in syncs[:4]], "nothing else waits"
+    await queue.push(others[:1])
+    assert await reserved(4, 2) == [*(call.id for call in syncs[4:7]), others[0].id]
+    await queue.push(others[1:])
+    assert await reserved(1, 1) == [others[1].id], "the next slot that comes free is its"
+    assert await reserved(1, 0) == [syncs[7].id]
+    assert await reserved(2, 1, free_mb=200) == [others[2].id], "with the memory for it"
+    await queue.push([entry(9, memory_mb=5_000)])
+    assert await reserved(2, 1, free_mb=300) == [call.id for call in syncs[8:10]], "it does not fit now"
+    assert is_conserved(await queue.depth())
+
+
 async def test_a_sync_call_that_fits_only_later_stops_everything(
     queue: RedisQueue, incarnation: UUID
 ) -> None:

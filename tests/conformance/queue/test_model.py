@@ -110,13 +110,21 @@ class QueueMachine(RuleBasedStateMachine):
         slots=some_slots,
         sync=some_slots,
         others=some_slots,
+        first=st.integers(0, 2),
         free=memory_mb,
         more=memory_mb,
         worker=st.sampled_from(WORKERS),
     )
-    def reserve(self, slots: int, sync: int, others: int, free: int, more: int, worker: UUID) -> None:
+    def reserve(
+        self, slots: int, sync: int, others: int, first: int, free: int, more: int, worker: UUID
+    ) -> None:
         capacity = Capacity(
-            slots=slots, sync_slots=sync, async_slots=others, free_mb=free, total_mb=max(free, more)
+            slots=slots,
+            sync_slots=sync,
+            async_slots=others,
+            async_first=min(first, others),
+            free_mb=free,
+            total_mb=max(free, more),
         )
         self.reserve_as(capacity, worker)
 

@@ -34,8 +34,8 @@ MEMORY_MB = 128
 START_S = 1.0
 
 
-async def ask(bench: Bench, wire_format: str = "json") -> Outcome:
-    """How a sync call of a function that answers ends."""
+async def ask(bench: Bench, wire_format: str = "json", script: str = ANSWERS) -> Outcome:
+    """How a sync call of a function ends: of one that answers, unless *script* says otherwise."""
     call = Call(
         id=new_id(),
         app_name="bench",
@@ -48,7 +48,7 @@ async def ask(bench: Bench, wire_format: str = "json") -> Outcome:
         timeout=30,
         idle_timeout=30,
         memory=MEMORY_MB,
-        base_env={"SCRIPT": ANSWERS},
+        base_env={"SCRIPT": script},
         route_revision=b"answers",
     )
     ticket = SyncTicket(reply_to=new_id(), ttl_ms=60_000, message=encode_call(call))
@@ -117,3 +117,13 @@ async def test_a_sync_call_whose_container_may_have_started_is_not_called_unstar
     monkeypatch.setattr(DockerDriver, "start", start_and_say_nothing)
     async with bench.worker(start_timeout_s=START_S):
         assert (await ask(bench, "default")).detail == Detail.WORKER_LOST
+
+
+async def test_sync_calls_have_all_slots_while_no_async_call_waits(bench: Bench) -> None:
+    async def are_running() -> bool:
+        return len(await bench.containers()) == 4
+
+    async with bench.worker(worker_slots=4):
+        asking = [asyncio.create_task(ask(bench, "default", "sleep 3")) for _ in range(4)]
+        await eventually(are_running)
+        assert {(await one).status for one in asking} == {CallStatus.SUCCESS}

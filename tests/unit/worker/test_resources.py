@@ -110,24 +110,29 @@ def test_a_slot_may_come_back_before_its_memory_and_only_once() -> None:
     assert (budget.capacity(), budget.free_mb) == (ResourceBudget(2, 100).capacity(), 100)
 
 
-def lanes(budget: ResourceBudget) -> tuple[int, int]:
+def lanes(budget: ResourceBudget) -> tuple[int, int, int]:
+    """Slots for sync calls, for async ones, and those that async calls have first."""
     capacity = budget.capacity()
     assert capacity is not None
-    return capacity.sync_slots, capacity.async_slots
+    return capacity.sync_slots, capacity.async_slots, capacity.async_first
 
 
-def test_a_lane_keeps_its_share_from_the_other_and_uses_the_rest() -> None:
+def test_slots_stay_empty_for_the_sync_lane_and_the_async_one_has_a_claim() -> None:
     budget = budget_for(Settings(worker_slots=8, worker_memory_mb=100, worker_sync_min_slots=2))
-    assert lanes(budget) == (7, 6)
-    for _ in range(6):
-        budget.grant(Lane.ASYNC, 1)
-    assert lanes(budget) == (2, 0)
+    assert lanes(budget) == (8, 6, 1)
+    held = [budget.grant(Lane.ASYNC, 1) for _ in range(6)]
+    assert lanes(budget) == (2, 0, 0)
     sync = [budget.grant(Lane.SYNC, 1) for _ in range(2)]
     assert budget.capacity() is None
     sync[0].give_back()
-    assert lanes(budget) == (1, 0)
+    assert lanes(budget) == (1, 0, 0)
+    for one in held:
+        one.give_back()
+    for _ in range(6):
+        budget.grant(Lane.SYNC, 1)
+    assert lanes(budget) == (1, 1, 1)
 
 
-def test_with_few_slots_no_lane_has_one_for_itself() -> None:
-    assert lanes(budget_for(Settings(worker_slots=2, worker_memory_mb=100))) == (2, 2)
-    assert lanes(budget_for(Settings(worker_slots=4, worker_memory_mb=100))) == (3, 3)
+def test_with_few_slots_no_lane_has_a_minimum() -> None:
+    assert lanes(budget_for(Settings(worker_slots=2, worker_memory_mb=100))) == (2, 2, 0)
+    assert lanes(budget_for(Settings(worker_slots=4, worker_memory_mb=100))) == (4, 3, 1)

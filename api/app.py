@@ -54,6 +54,7 @@ from api.reconciler import Reconciler
 from api.recorder import Recorder
 from api.retention import Retention
 from api.retries import Retries
+from api.revisions import Revisions
 from api.route_cache import RouteCache
 from api.sandbox import OWN_ORIGIN
 from api.sync import SyncCalls
@@ -263,7 +264,9 @@ async def _maintenance(app: web.Application) -> AsyncIterator[None]:
     retention = Retention(store, metrics, settings)
     oversized = Oversized(store, queue, announcer, metrics, settings.no_capacity_grace_s)
     dead_letters = DeadLetters(store, queue, announcer, app[SYNC], app[RECORDER])
-    maintenance = Maintenance(store, queue, reconciler, retention, oversized, dead_letters)
+    maintenance = Maintenance(
+        store, queue, reconciler, retention, oversized, dead_letters, Revisions(store, metrics)
+    )
     maintenance.start()
     yield
     await maintenance.aclose()

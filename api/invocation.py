@@ -14,7 +14,7 @@ from uuid import UUID
 from api.outage import Outage
 from api.pusher import Pusher
 from common.errors import IdempotencyKeyReusedError, StoreUnavailableError
-from common.models import Call, QueueEntry
+from common.models import Call, QueueEntry, RouteRevision
 from common.store.base import Datastore, EarlierCall, IdempotencyKey, Submission
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
@@ -62,13 +62,15 @@ class Submitter:
         self._is_idle.set()
         self._task = asyncio.create_task(self._commit_forever())
 
-    async def submit_async(self, call: Call, key: IdempotencyKey | None = None) -> Accepted:
+    async def submit_async(
+        self, call: Call, key: IdempotencyKey | None = None, revision: RouteRevision | None = None
+    ) -> Accepted:
         """Store the call; it is accepted when this returns.
 
         Raises StoreUnavailableError (then it may or may not be stored), IdempotencyKeyReusedError, and what is wrong
         with this call alone. Cancelling it fails no other call; this one may be stored all the same.
         """
-        (end,) = await self.submit_all([Submission(call=call, key=key)])
+        (end,) = await self.submit_all([Submission(call=call, key=key, revision=revision)])
         if isinstance(end, BaseException):
             raise end
         return end

@@ -1,8 +1,9 @@
 """Maintenance: what keeps the queue right while nobody asks. Every api process does it; twice is harmless.
 
-Six steps, each in a task of its own: the queue's own upkeep, settling or answering calls that the queue gave up on,
-ending those that no worker is large enough for, forgetting workers that died long ago, the reconciler, and retention.
-None of them may end: while a server is away they say so once and try again, more and more slowly.
+Seven steps, each in a task of its own: the queue's own upkeep, settling or answering calls that the queue gave up on,
+ending those that no worker is large enough for, forgetting workers that died long ago, the reconciler, deleting old
+calls, and deleting revisions of routes. None of them may end: while a server is away they say so once and try again,
+more and more slowly.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from api.outage import Outage
 from api.oversized import Oversized
 from api.reconciler import Reconciler
 from api.retention import Retention
+from api.revisions import Revisions
 from common.errors import QueueFullError, UnavailableError
 from common.queue.base import MessageQueue
 from common.store.base import Datastore
@@ -42,6 +44,7 @@ class Maintenance:
         retention: Retention,
         oversized: Oversized,
         dead_letters: DeadLetters,
+        revisions: Revisions,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -49,6 +52,7 @@ class Maintenance:
         self._retention = retention
         self._oversized = oversized
         self._dead_letters = dead_letters
+        self._revisions = revisions
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -60,6 +64,7 @@ class Maintenance:
             "forgetting dead workers": self._prune_workers,
             "reconciling": self._reconciler.run_round,
             "deleting what is old": self._retention.run_round,
+            "deleting revisions of routes": self._revisions.run_round,
         }
         wanted = {"reconciling": self._reconciler.wanted}
         self._tasks = [

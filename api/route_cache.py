@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 
 class FoundRoute(Struct, frozen=True, kw_only=True):
-    """A route with its revision, which the store has. ``fresh_until_s`` on the monotonic clock."""
+    """A route with its revision, which the store may not have. ``fresh_until_s`` on the monotonic clock."""
 
     route: Route
     revision: RouteRevision
@@ -88,8 +88,6 @@ class RouteCache:
         asked_at_s = time.monotonic()
         app = await self._store.get_app(key[0])
         route = await self._store.get_route(*key)
-        revision = RouteRevision.of(app, route)
-        known = self._entries.get(key)
-        if known is None or known.revision.id != revision.id:
-            await self._store.insert_revision(revision)
-        return FoundRoute(route=route, revision=revision, fresh_until_s=asked_at_s + TTL_S)
+        return FoundRoute(
+            route=route, revision=RouteRevision.of(app, route), fresh_until_s=asked_at_s + TTL_S
+        )

@@ -108,7 +108,7 @@ async def _submit(
     key = key_of(asked)
     call = async_call(found, payload, id=call_id, delay=delay, priority=priority, **_of_request(request))
     async with _admitted(request):
-        accepted = await request.app[SUBMITTER].submit_async(call, idempotency_key(key, call))
+        accepted = await request.app[SUBMITTER].submit_async(call, idempotency_key(key, call), found.revision)
     response = json_response(Accepted(call_id=accepted.call_id), status=202)
     if accepted.is_replay:
         request.app[ADMISSION].withdraw()

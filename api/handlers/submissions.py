@@ -138,7 +138,7 @@ def _submission(
         )
     except MillraceError as error:
         return error
-    return Submission(call=call, key=idempotency_key(asked.key, call))
+    return Submission(call=call, key=idempotency_key(asked.key, call), revision=found.revision)
 
 
 def _headers(request: web.Request, asked: AskedCall) -> dict[str, list[str]]:

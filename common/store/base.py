@@ -39,10 +39,11 @@ class IdempotencyKey(Struct, frozen=True, kw_only=True):
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """A call to be stored; with a key, unless the key came before."""
+    """A call to be stored; with a key, unless the key came before. ``revision``: what the call refers to."""
 
     call: Call
     key: IdempotencyKey | None = None
+    revision: RouteRevision | None = None
 
 
 class EarlierCall(Struct, frozen=True, kw_only=True):
@@ -240,7 +241,7 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         ...
 
     async def insert_revision(self, revision: RouteRevision) -> None:
-        """Keep the revision; the same one again changes nothing."""
+        """Keep the revision as long as its app is there. The same one again changes nothing, or one without its app."""
         ...
 
     async def insert_call(self, call: Call) -> QueueEntry:
@@ -258,6 +259,7 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
     async def submit_calls(self, submissions: Sequence[Submission]) -> list[QueueEntry | EarlierCall]:
         """insert_calls, but a submission whose key came before is not stored, and answered so.
 
+        A revision that a submission brings, and that is not there, is stored with it.
         A key counts for ``idempotency_keys_keep_hours``. It is written with its call, in the one transaction: of any
         number that come together with the same key, in this list or in others, exactly one is stored.
         """

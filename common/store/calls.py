@@ -4,7 +4,7 @@ Status is always the visible one: a delayed call that is due is shown as queued.
 never shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -33,9 +33,9 @@ from common.models import (
 )
 from common.store.apps import require_app_name
 from common.store.base import CallResult, EarlierCall, Submission
-from common.store.database import OnDatabase
+from common.store.database import Connection, OnDatabase
 from common.store.queries import query
-from common.store.routes import require_route_name
+from common.store.routes import insert_revision, require_route_name
 from common.store.steering import CallCounts, Counts
 from common.store.text import searchable, storable, storable_headers
 
@@ -64,17 +64,29 @@ class Calls(OnDatabase):
             submission.call.validate()
         if not submissions:
             return []
-        columns = zip(*map(_inserted, submissions), strict=True)
+        columns = list(zip(*map(_inserted, submissions), strict=True))
+        revisions = {one.revision.id: one.revision for one in submissions if one.revision is not None}
         async with self._database.connection() as connection:
-            try:
-                rows = await connection.fetch(query("insert_calls"), *columns, self._keys_keep_s)
-            except UniqueViolationError as error:
-                raise CallsAlreadyExistError from error
+            rows = await self._insert(connection, columns, revisions)
+            if not rows and revisions:
+                for missing in await connection.fetch(query("missing_revisions"), list(revisions)):
+                    await insert_revision(connection, revisions[missing["id"]])
+                rows = await self._insert(connection, columns, revisions)
             if not rows:
                 names = {submission.call.app_name for submission in submissions}
                 are_there = await connection.fetchval(query("count_apps"), names) == len(names)
                 raise AppsBeingRemovedError if are_there else AppsNotFoundError
         return _submitted(submissions, rows)
+
+    async def _insert(
+        self, connection: Connection, columns: Sequence[tuple[object, ...]], revisions: Collection[bytes]
+    ) -> list[Record]:
+        which = *columns, self._keys_keep_s, list(revisions)
+        try:
+            rows: list[Record] = await connection.fetch(query("insert_calls"), *which)
+        except UniqueViolationError as error:
+            raise CallsAlreadyExistError from error
+        return rows
 
     async def prune_idempotency_keys(self, limit: int) -> int:
         async with self._database.connection() as connection:

@@ -11,6 +11,9 @@ from common.store.queries import query
 from common.store.upkeep import Pruned
 
 DAY_S = 86400.0
+# Much longer than it takes to store a call, from the look at its revision to the commit.
+REVISION_RETIRED_S = 900.0
+REVISIONS_TIMEOUT_S = 60.0  # to look for calls that refer to them reads every call
 
 
 class Retention(OnDatabase):
@@ -29,6 +32,22 @@ class Retention(OnDatabase):
     async def prune_logs(self, after: datetime, limit: int) -> Pruned:
         keep_s = self._settings.logs_keep_days * DAY_S
         return await self._prune(query("prune_logs"), keep_s, after, limit)
+
+    async def retire_revisions(self, limit: int) -> int:
+        async with self._database.connection() as connection:
+            count: int = await connection.fetchval(query("retire_revisions"), REVISION_RETIRED_S, limit)
+        return count
+
+    async def prune_revisions(self, limit: int) -> int:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                query("find_unused_revisions"), REVISION_RETIRED_S, limit, timeout=REVISIONS_TIMEOUT_S
+            )
+            ids = [row["id"] for row in rows]
+            if not ids:
+                return 0
+            count: int = await connection.fetchval(query("remove_revisions"), REVISION_RETIRED_S, ids)
+        return count
 
     async def _prune(self, sql: str, *arguments: object) -> Pruned:
         async with self._database.connection() as connection:

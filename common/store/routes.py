@@ -71,10 +71,15 @@ class Routes(OnDatabase):
             raise RoutesNotFoundError
 
     async def insert_revision(self, revision: RouteRevision) -> None:
-        content = msgspec.to_builtins(revision)
-        del content["id"]
         async with self._database.connection() as connection:
-            await connection.execute(query("insert_revision"), revision.id, content)
+            await insert_revision(connection, revision)
+
+
+async def insert_revision(connection: Connection, revision: RouteRevision) -> None:
+    """Keep the revision, if its app is there."""
+    content = msgspec.to_builtins(revision)
+    del content["id"]
+    await connection.execute(query("insert_revision"), revision.id, content)
 
 
 def require_route_name(app_name: str, route_path: str) -> None:

@@ -125,3 +125,15 @@ class Upkeep(Protocol):
     async def prune_logs(self, after: datetime, limit: int) -> Pruned:
         """prune_results for logs and ``logs_keep_days``."""
         ...
+
+    async def retire_revisions(self, limit: int) -> int:
+        """Mark revisions that no new call should need: their route is gone, or has a later one; return how many."""
+        ...
+
+    async def prune_revisions(self, limit: int) -> int:
+        """Delete revisions that were retired a while ago and that no call refers to; return how many.
+
+        Reads every call if any was retired. A call that is being stored keeps its revision, or finds it gone and
+        brings it back: submit_calls says how.
+        """
+        ...

@@ -4,6 +4,8 @@
 -- One statement, so all or none. The places of the queue follow the list: the identity is drawn in the order of ord.
 -- Whoever removes one of the apps waits for this, or was first: then nothing is stored and no row comes back, at once,
 -- whether or not that removal has ended: other apps' calls must not wait for it.
+-- Nothing is stored either if one of the revisions $18 is not there. One that was retired counts again: whoever is about to delete it
+-- finds that out, or was first.
 -- A key waits for whoever is writing the same one, and comes back as it then is: the first writer's, unless that one is
 -- too old and so is replaced. A call is stored if it has no key, or if its key now names it. Keys are locked in order.
 WITH given AS (
@@ -19,10 +21,26 @@ WITH given AS (
     )
 ), present AS (
     SELECT name FROM apps WHERE name IN (SELECT app_name FROM given) ORDER BY name FOR KEY SHARE SKIP LOCKED
+), retired AS (
+    SELECT id
+    FROM route_revisions
+    WHERE id = ANY ($18::bytea[]) AND retired_at IS NOT NULL
+    ORDER BY id
+    FOR UPDATE
+), revived AS (
+    UPDATE route_revisions SET retired_at = NULL, stored_at = now()
+    FROM retired
+    WHERE route_revisions.id = retired.id
+    RETURNING retired.id
+), usable AS (
+    SELECT id FROM route_revisions WHERE id = ANY ($18) AND retired_at IS NULL
+    UNION
+    SELECT id FROM revived
 ), accepted AS (
     SELECT *
     FROM given
     WHERE (SELECT count(*) FROM present) = (SELECT count(DISTINCT app_name) FROM given)
+        AND (SELECT count(*) FROM usable) = cardinality($18)
 ), keys AS (
     INSERT INTO idempotency_keys AS kept (app_name, key, request_hash, call_id)
     SELECT DISTINCT ON (app_name, key) app_name, key, request_hash, id
@@ -67,6 +85,11 @@ SELECT
 FROM stored
 UNION ALL
 SELECT call_id, NULL, NULL, NULL, NULL, app_name, key, request_hash FROM keys
+
+-- name: missing_revisions
+SELECT given.id
+FROM unnest($1::bytea[]) AS given (id)
+WHERE NOT EXISTS (SELECT FROM route_revisions WHERE route_revisions.id = given.id)
 
 -- name: count_apps
 SELECT count(*) FROM apps WHERE name = ANY ($1::text[])

@@ -50,4 +50,8 @@ RETURNING *
 DELETE FROM routes WHERE app_name = $1 AND path = $2 RETURNING path
 
 -- name: insert_revision
-INSERT INTO route_revisions (id, content) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING
+-- Nothing is stored if its app is gone or just being removed: nobody waits for that.
+INSERT INTO route_revisions (id, content)
+SELECT $1, $2
+WHERE EXISTS (SELECT FROM apps WHERE name = $2::jsonb #>> '{base_env,FN_APP_NAME}' FOR KEY SHARE SKIP LOCKED)
+ON CONFLICT (id) DO NOTHING

@@ -207,6 +207,7 @@ async def test_a_removed_route_is_gone(store: PostgresStore, app: App) -> None:
 
 
 async def test_a_revision_can_be_stored_again_and_again(store: PostgresStore) -> None:
+    await store.insert_app(APP)
     await asyncio.gather(*(store.insert_revision(REVISION) for _ in range(4)))
     async with store.get_database().acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM route_revisions") == 1

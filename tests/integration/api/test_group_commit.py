@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from api.invocation import BATCH_MAX_CALLS, Accepted
 from api.keys import ROUTES, SUBMITTER
 from common.errors import AppsBeingRemovedError, AppsNotFoundError, CallsAlreadyExistError
-from common.models import Call, new_id
+from common.models import Call, Route, new_id
 from common.store.base import Submission
 from tests.integration.api.served import ServedApi
 from tests.polling import eventually
+
+pytestmark = pytest.mark.usefixtures("alone")  # maintenance would wait for the same locks
 
 
 def a_call(payload: bytes = b"") -> Call:
@@ -163,12 +165,23 @@ async def test_routes_asked_for_together_are_loaded_once_whoever_leaves(api: Ser
     assert await cache.get("app", "/hello") is found[0]
 
 
-async def test_a_load_that_a_change_overtook_is_not_kept(api: ServedApi) -> None:
+async def test_a_load_that_a_change_overtook_is_not_kept(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await api.create_route()
-    cache = api.app[ROUTES]
-    async with locked(api, "route_revisions"):
-        old = asyncio.create_task(cache.get("app", "/hello"))
-        await eventually(lambda: waiting(api))
-        await api.ask("PATCH", "/v1/apps/app/routes/hello", json={"route": {"image": "new"}})
+    cache, get_route = api.app[ROUTES], api.store.get_route
+    was_read, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def get_route_slowly(app_name: str, path: str) -> Route:
+        route = await get_route(app_name, path)
+        was_read.set()
+        await goes_on.wait()
+        return route
+
+    monkeypatch.setattr(api.store, "get_route", get_route_slowly)
+    old = asyncio.create_task(cache.get("app", "/hello"))
+    await was_read.wait()
+    await api.ask("PATCH", "/v1/apps/app/routes/hello", json={"route": {"image": "new"}})
+    goes_on.set()
     assert (await old).route.image == "fn/hello:1"
     assert (await cache.get("app", "/hello")).route.image == "new"

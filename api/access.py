@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from api.clients import CLIENT, Client, name_of
 from api.guard import check_local, is_opened_from_outside, refuse_service_worker
-from api.handlers import apps, invoke
+from api.handlers import apps, calls, invoke
 from api.keys import ANONYMOUS_RATE_LIMIT, CORS, METRICS, RATE_LIMIT, ROUTES, SETTINGS, TOKENS
 from api.pages import confirmation
 from api.parameters import app_name_of, route_path_of
@@ -31,7 +31,9 @@ from common.models import Scope, Token
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _NOT_SERVED = {"v1": APINotSupportedError, "r": InvokeNotSupportedError}
-_SHOW_ONLY_OWN = frozenset({apps.list_apps})  # of no app by their path: they look at the token themselves
+_SHOW_ONLY_OWN = frozenset(
+    {apps.list_apps, calls.find_call}
+)  # of no app by their path: they look at the token themselves
 
 
 @web.middleware

@@ -95,6 +95,9 @@ URLS: tuple[Endpoint, ...] = (
         "POST", IN_APP + "/calls", submissions.submit_calls, Access.INVOKE, "Submit async calls, one or many"
     ),
     _endpoint("GET", CALL, calls.get_call, Access.INVOKE, "Show a call"),
+    _endpoint(
+        "GET", "/v1/calls/{call:[^/]+}", calls.find_call, Access.INVOKE, "Find a call, whatever its app"
+    ),
     _endpoint("DELETE", CALL, steering.cancel_call, Access.INVOKE, "Cancel a call"),
     _endpoint("POST", CALL + "/retry", steering.retry_call, Access.INVOKE, "Make a new call of an ended one"),
     _endpoint("GET", CALL + "/events", follow.get_events, Access.INVOKE, "Hear of a call's transitions"),

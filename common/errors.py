@@ -308,7 +308,17 @@ class CallNotRetriableError(ConflictError):
 
 class CallResultNotFoundError(NotFoundError):
     slug = "call_result_not_found"
-    default_message = "Call result not found"
+    default_message = "Call result not found: the call ended without one, or it was deleted before its call"
+
+
+class CallResultNotYetError(NotFoundError):
+    slug = "call_result_not_yet"
+    default_message = "Call has no result yet"
+
+    @classmethod
+    def of(cls, status: str) -> Self:
+        """Of a call that is in this state."""
+        return cls(f"{cls.default_message}: its status is {status}")
 
 
 class InvalidPriorityError(InvalidError):

@@ -26,6 +26,7 @@ from common.errors import (
     CallLogNotFoundError,
     CallNotFoundError,
     CallResultNotFoundError,
+    CallResultNotYetError,
     InvalidFollowError,
     InvalidFromTimeError,
     InvalidStatusError,
@@ -101,6 +102,11 @@ DESCRIPTIONS: Descriptions = {
             StoreUnavailableError,
         ),
     ),
+    calls.find_call: Description(
+        text="For who has only its id; `app_name` says whose it is. A token of one app finds the calls of that app.",
+        answers={"200": json(CallAnswer(message="Successfully loaded call", call=CALL))},
+        errors=(CallNotFoundError, StoreUnavailableError),
+    ),
     calls.get_log: Description(
         text=(
             "There is none before the call is final, but by `follow`. `Accept: text/plain` asks for its bytes, else it"
@@ -126,6 +132,13 @@ DESCRIPTIONS: Descriptions = {
                 headers=(Header("Millrace-Status", "The status that the function answered with.", "200"),),
             )
         },
-        errors=(AppsMissingNameError, CallResultNotFoundError, StoreUnavailableError),
+        errors=(
+            AppsMissingNameError,
+            CallNotFoundError,
+            CallResultNotYetError,
+            CallResultNotFoundError,
+            CallResultNotYetError,
+            StoreUnavailableError,
+        ),
     ),
 }

@@ -1,6 +1,7 @@
 """/v1/apps/{app}/calls: list and show calls, their logs and their results. Status is there from the first moment."""
 
 import asyncio
+from uuid import UUID
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -22,16 +23,19 @@ from api.parameters import (
 )
 from api.replies import TEXT, with_body
 from api.schemas import JSON, call_json, json_response
+from api.tokens import TOKEN
 from common.errors import (
     CallLogNotFoundError,
     CallNotFoundError,
     CallResultNotFoundError,
+    CallResultNotYetError,
     InvalidFromTimeError,
     InvalidHeadersError,
     InvalidToTimeError,
     NotAcceptableError,
 )
 from common.models import CallFilter
+from common.store.base import CallResult, Datastore
 
 STATUS = "Millrace-Status"
 
@@ -71,6 +75,15 @@ async def get_call(request: web.Request) -> web.Response:
     return json_response(CallAnswer(message="Successfully loaded call", call=call_json(call)))
 
 
+async def find_call(request: web.Request) -> web.Response:
+    """The call of this id, whatever its app; with a token of one app only calls of that."""
+    call_id, token = call_id_of(request), request.get(TOKEN)
+    call = (await request.app[STORE].get_calls_by_id([call_id])).get(call_id)
+    if call is None or (token and token.app_name not in (None, call.app_name)):
+        raise CallNotFoundError
+    return json_response(CallAnswer(message="Successfully loaded call", call=call_json(call)))
+
+
 async def get_log(request: web.Request) -> web.StreamResponse:
     """The log of a final call, as JSON or as the bytes that it is; with ``timestamps=1`` each line says when.
 
@@ -102,14 +115,24 @@ async def get_log(request: web.Request) -> web.StreamResponse:
 
 async def get_result(request: web.Request) -> web.Response:
     """What a final call answered, byte for byte and with its headers; its function's status is a header, too."""
-    app_name, call_id = app_name_of(request), call_id_of(request, CallResultNotFoundError)
-    result = await request.app[STORE].get_result(app_name, call_id)
+    result = await _result_of(request.app[STORE], app_name_of(request), call_id_of(request))
     try:
         headers = passed_headers(result.headers)
     except InvalidHeadersError:
         headers = CIMultiDict()
     headers[STATUS] = str(result.status)
     return with_body(200, headers, result.format, result.body)
+
+
+async def _result_of(store: Datastore, app_name: str, call_id: UUID) -> CallResult:
+    """Raises CallNotFoundError, CallResultNotYetError if it has not ended, CallResultNotFoundError if it has none."""
+    try:
+        return await store.get_result(app_name, call_id)
+    except CallResultNotFoundError:
+        call = await store.get_call(app_name, call_id)
+    if not call.status.is_final:
+        raise CallResultNotYetError.of(call.status)
+    return await store.get_result(app_name, call_id)  # it may have ended meanwhile
 
 
 def _accepted(request: web.Request) -> str:

@@ -15,15 +15,19 @@ T = TypeVar("T")
 class ClientError(FatalError):
     """The api refused a request, did not answer, or answered what was not expected. ``status``: 0 without an answer.
 
-    ``is_of_api``: it is the api that refused, for certain, and not the function that was called by way of it.
+    ``is_of_api``: it is the api that refused, for certain, and not the function that was called by way of it; ``code``
+    is its own then.
     """
 
     slug = "client_failed"
     default_message = "The api did not answer as expected"
 
-    def __init__(self, message: str = "", *, status: int = 0, is_of_api: bool = False) -> None:
+    def __init__(
+        self, message: str = "", *, status: int = 0, is_of_api: bool = False, code: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
         self.is_of_api = is_of_api
 
 
@@ -95,7 +99,7 @@ def refusal(what: str, answer: Answer) -> ClientError:
         return ClientError(f"{what}: the api answered {answer.status} {text}{hint}", status=answer.status)
     named = f": {error.fields}" if error.fields else ""
     said = f"{error.message}{named} ({answer.status} {error.code}){hint}"
-    return ClientError(said, status=answer.status, is_of_api=True)
+    return ClientError(said, status=answer.status, is_of_api=True, code=error.code)
 
 
 def decode(body: bytes, shape: type[T]) -> T:

@@ -1,7 +1,9 @@
 """`millrace call`: call a function, or submit a call of it, and if asked to, stay until it has ended."""
 
 import base64
+import os
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -12,6 +14,7 @@ from common.models import Detail
 from deploy.cli.answers import Accepted, Answer, ClientError, Record, decode, refusal
 from deploy.cli.asking import Api, CallFailedError, ask, json_option, url_option
 from deploy.cli.client import LONG_ANSWER_S, call_path, invocation_path, path_of
+from deploy.cli.durations import DURATION
 from deploy.cli.examples import examples
 from deploy.cli.following import follow_call
 from deploy.cli.members import Pairs, as_headers, headers_of
@@ -21,7 +24,9 @@ from deploy.cli.members import Pairs, as_headers, headers_of
 @click.argument("app")
 @click.argument("path")
 @click.option(
-    "-d", "--data", help="The payload; without it and --file, standard input if that is no terminal."
+    "-d",
+    "--data",
+    help="The payload; @FILE: what the file holds; -: standard input, as without it, if that is no terminal.",
 )
 @click.option(
     "-f", "--file", type=click.File("rb"), help="The file that holds the payload; - is standard input."
@@ -42,8 +47,10 @@ from deploy.cli.members import Pairs, as_headers, headers_of
     "--wait", "waits", is_flag=True, help="Async: follow its log on standard error; print its result."
 )
 @click.option("--priority", type=int, help="Async: 0 (the default) to 2, which comes first.")
-@click.option("--delay", type=int, metavar="S", help="Async: when it may start.")
-@click.option("--timeout", type=int, metavar="S", help="Async: how long it may run, instead of the route's.")
+@click.option("--delay", type=DURATION, metavar="TIME", help="Async: when it may start.")
+@click.option(
+    "--timeout", type=DURATION, metavar="TIME", help="Async: how long it may run, instead of the route's."
+)
 @click.option(
     "--idempotency-key", metavar="KEY", help="Async: asked again with the same key, it is one call."
 )
@@ -52,13 +59,13 @@ from deploy.cli.members import Pairs, as_headers, headers_of
 @examples(
     "millrace call mine /hello --data world",
     "date | millrace call mine /upper --wait",
-    "millrace call mine /upper --data later --delay 60 --priority 2",
+    "millrace call mine /upper --data @README.md --delay 1h --priority 2",
 )
 def call_command(app: str, path: str, url: str, **options: Any) -> None:
     """Call the function at PATH of APP.
 
     A sync route's answer is printed as it is. An async call is stored, and its id printed; every option that is for
-    async calls makes one. Exit code 1 if it is refused or fails.
+    async calls makes one. Exit code 1 if it is refused or fails. TIME is in seconds, or like 90s, 15m, 1h30m, 7d.
     """
     payload = _payload(options.pop("data"), options.pop("file"))  # before the loop runs: it may take its time
     is_async, as_json = options.pop("is_async"), options.pop("as_json")
@@ -91,11 +98,23 @@ def how_it_ended(record: Record) -> str:
 def _payload(data: str | None, file: BinaryIO | None) -> bytes:
     if data is not None and file is not None:
         raise click.UsageError("--data and --file exclude each other")
-    if data is not None:
-        return data.encode()
     if file is not None:
         return file.read()
-    return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    if data is not None and data != "-":
+        return _contents(data[1:]) if data.startswith("@") else os.fsencode(data)
+    if data is None and sys.stdin.isatty():
+        return b""
+    return sys.stdin.buffer.read()
+
+
+def _contents(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else str(error)
+        raise click.UsageError(
+            f"--data @{name}: {cause} (text that begins with @ goes by standard input: --data -)"
+        ) from None
 
 
 async def _submit(api: Api, app: str, payload: bytes, asked: dict[str, object]) -> bytes:

@@ -1,17 +1,19 @@
 """`millrace calls` and `millrace logs`: what became of calls, and what may be done about it."""
 
-import re
 import time
 from datetime import UTC, datetime
 
 import click
 import msgspec
 
+from common.errors import CallLogNotFoundError
 from common.models.call import CallStatus
-from deploy.cli.answers import Accepted, Record, decode
+from deploy.cli.answers import Accepted, ClientError, Record, decode
 from deploy.cli.asking import Api, Commands, asks_api, json_option
 from deploy.cli.call import how_it_ended
+from deploy.cli.call_names import of_call
 from deploy.cli.client import LONG_ANSWER_S, TEXT_PLAIN, call_path, path_of
+from deploy.cli.durations import seconds_of
 from deploy.cli.examples import examples
 from deploy.cli.following import show_live_log
 from deploy.cli.listing import PER_PAGE, Listing, show_list
@@ -19,15 +21,13 @@ from deploy.cli.terminal import utc
 
 STATUSES = [status.value for status in CallStatus]
 COLUMNS = ("call", "path", "status", "priority", "attempt", "created (UTC)", "ran")
-_AGO = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _as_instant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """A time as the api wants it, in Unix seconds; one without a zone is UTC."""
-    ago = _AGO.fullmatch(value)
-    if ago:
-        return str(int(time.time()) - int(ago[1]) * _UNIT_S[ago[2]])
+    ago_s = seconds_of(value)
+    if ago_s is not None:
+        return str(int(time.time()) - ago_s)
     if not value or (value.isascii() and value.isdecimal()):
         return value
     try:
@@ -92,11 +92,10 @@ async def list_calls(
 
 
 @calls_group.command("show")
-@click.argument("app")
-@click.argument("call_id", metavar="ID")
 @json_option
 @asks_api
-@examples("millrace calls show mine $ID")
+@of_call
+@examples("millrace calls show $ID")
 async def show_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
     """Show a call: its status, why, its times."""
     answer = await api.client.ask("GET", call_path(app, call_id))
@@ -111,21 +110,19 @@ async def show_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
 
 
 @calls_group.command("result")
-@click.argument("app")
-@click.argument("call_id", metavar="ID")
 @asks_api
-@examples("millrace calls result mine $ID")
+@of_call
+@examples("millrace calls result $ID")
 async def show_result(api: Api, app: str, call_id: str) -> None:
     """Print what an ended call answered, byte for byte."""
     api.terminal.data(await api.client.ask("GET", call_path(app, call_id, "result"), answer_s=LONG_ANSWER_S))
 
 
 @calls_group.command("cancel")
-@click.argument("app")
-@click.argument("call_id", metavar="ID")
 @json_option
 @asks_api
-@examples("millrace calls cancel mine $WAITING")
+@of_call
+@examples("millrace calls cancel $WAITING")
 async def cancel_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
     """Cancel a call: at once if it waits; if it runs, it is killed, and keeps its log."""
     answer = await api.client.ask("DELETE", call_path(app, call_id))
@@ -136,11 +133,10 @@ async def cancel_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
 
 
 @calls_group.command("retry")
-@click.argument("app")
-@click.argument("call_id", metavar="ID")
 @json_option
 @asks_api
-@examples("millrace calls retry mine $ID")
+@of_call
+@examples("millrace calls retry $ID")
 async def retry_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
     """Make a new call of an ended one, with the same input; print its id."""
     answer = await api.client.ask("POST", call_path(app, call_id, "retry"))
@@ -151,13 +147,12 @@ async def retry_call(api: Api, app: str, call_id: str, as_json: bool) -> None:
 
 
 @click.command("logs")
-@click.argument("app")
-@click.argument("call_id", metavar="ID")
 @click.option("--follow", is_flag=True, help="Show it as it is written, to the end of the call.")
 @click.option("--timestamps", is_flag=True, help="Of an ended call: when each line was written.")
 @json_option
 @asks_api
-@examples("millrace logs mine $ID --timestamps", "millrace logs mine $ID --follow")
+@of_call
+@examples("millrace logs $ID --timestamps", "millrace logs $ID --follow")
 async def logs_command(
     api: Api, app: str, call_id: str, follow: bool, timestamps: bool, as_json: bool
 ) -> None:
@@ -167,13 +162,31 @@ async def logs_command(
     if follow:
         await show_live_log(api, app, call_id)
         return
-    answer = await api.client.ask(
-        *("GET", call_path(app, call_id, "log")),
-        query={"timestamps": "1"} if timestamps else {},
-        headers={"Accept": "application/json"} if as_json else TEXT_PLAIN,
-        answer_s=LONG_ANSWER_S,
-    )
+    try:
+        answer = await api.client.ask(
+            *("GET", call_path(app, call_id, "log")),
+            query={"timestamps": "1"} if timestamps else {},
+            headers={"Accept": "application/json"} if as_json else TEXT_PLAIN,
+            answer_s=LONG_ANSWER_S,
+        )
+    except ClientError as error:
+        raise await _why_no_log(api, app, call_id, error) from error
     api.terminal.data(answer)
+
+
+async def _why_no_log(api: Api, app: str, call_id: str, refused: ClientError) -> ClientError:
+    """*refused*, or a better word for it: the api says the same of a call that has not ended and of none."""
+    if refused.code != CallLogNotFoundError.slug:
+        return refused
+    try:
+        call = await api.client.get_call(app, call_id)
+    except ClientError as error:
+        return error
+    if CallStatus(call.status).is_final:
+        return refused
+    return ClientError(
+        f"the call is {call.status} and has no log yet: --follow shows it as it is written", status=404
+    )
 
 
 def call_rows(answer: bytes) -> list[list[str]]:

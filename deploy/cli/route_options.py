@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from common.models.retry import RETRIABLE
+from deploy.cli.durations import DURATION
 from deploy.cli.members import as_config, as_headers, headers_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -24,9 +25,9 @@ _OPTIONS = (
         help="How the function speaks; default is cold.",
     ),
     click.option("--memory", type=int, metavar="MB", help="What its container may use."),
-    click.option("--timeout", type=int, metavar="S", help="How long a call may run."),
+    click.option("--timeout", type=DURATION, metavar="TIME", help="How long a call may run."),
     click.option(
-        "--idle-timeout", type=int, metavar="S", help="How long a hot container stays without a call."
+        "--idle-timeout", type=DURATION, metavar="TIME", help="How long a hot container stays without a call."
     ),
     click.option(
         "-c",
@@ -54,7 +55,10 @@ _OPTIONS = (
         "--body-encoding", type=click.Choice(["text", "base64"]), help="How format json holds bodies."
     ),
     click.option(
-        "--max-age", type=int, metavar="S", help="Async: start no call that is due for longer; 0: any."
+        "--max-age",
+        type=DURATION,
+        metavar="TIME",
+        help="Async: start no call that is due for longer; 0: any.",
     ),
     click.option(
         "--retry-attempts",
@@ -64,9 +68,12 @@ _OPTIONS = (
         help="Async: runs of a call that fails.",
     ),
     click.option(
-        "--retry-backoff", type=int, metavar="S", help="Async: the wait after the first, then doubled."
+        "--retry-backoff",
+        type=DURATION,
+        metavar="TIME",
+        help="Async: the wait after the first, then doubled.",
     ),
-    click.option("--retry-backoff-max", type=int, metavar="S", help="Async: the longest wait."),
+    click.option("--retry-backoff-max", type=DURATION, metavar="TIME", help="Async: the longest wait."),
     click.option(
         "--retry-on",
         type=click.Choice(RETRIABLE),

@@ -25,7 +25,7 @@ READING = [
     Bad("a call that is no id", "GET /v1/apps/app/calls/dummy", b"", 404, "call_not_found"),
     Bad("a call with a NUL", "GET /v1/apps/app/calls/%00", b"", 404, "call_not_found"),
     Bad("the log of no id", "GET /v1/apps/app/calls/1/log", b"", 404, "call_log_not_found"),
-    Bad("the result of no id", "GET /v1/apps/app/calls/1/result", b"", 404, "call_result_not_found"),
+    Bad("the result of no id", "GET /v1/apps/app/calls/1/result", b"", 404, "call_not_found"),
     Bad("a path with a NUL to filter by", "GET /v1/apps/x/calls?path=%00", b"", 404, "app_not_found"),
     Bad(
         "an image with a NUL to filter by",

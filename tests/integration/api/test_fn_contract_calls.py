@@ -41,7 +41,7 @@ async def test_what_is_no_call_of_the_app_is_not_found(api: ServedApi) -> None:
         for suffix, message in (
             ("", "Call not found"),
             ("/log", "Call log not found"),
-            ("/result", "Call result not found"),
+            ("/result", "Call not found"),
         ):
             answer = await api.get(path + suffix)
             assert (answer.status, answer.message) == (404, message)

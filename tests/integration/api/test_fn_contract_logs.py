@@ -15,7 +15,8 @@ async def test_log_and_result_are_not_found_until_the_call_is_final(api: ServedA
     call_id = await api.submit(await api.create_route())
     for state in ("queued", "running"):
         assert (await api.get(f"{CALLS}/{call_id}")).json["call"]["status"] == state
-        for suffix, message in (("log", "Call log not found"), ("result", "Call result not found")):
+        not_yet = f"Call has no result yet: its status is {state}"
+        for suffix, message in (("log", "Call log not found"), ("result", not_yet)):
             answer = await api.get(f"{CALLS}/{call_id}/{suffix}")
             assert (answer.status, answer.message) == (404, message)
         await api.claim()

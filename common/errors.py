@@ -544,6 +544,13 @@ class QueueUnavailableError(UnavailableError):
         self.may_have_happened = may_have_happened
 
 
+class RecordPendingError(UnavailableError):
+    """A sync call that runs, or has just ended: it is recorded soon."""
+
+    slug = "record_pending"
+    default_message = "The call has no record yet: ask again"
+
+
 class ShuttingDownError(UnavailableError):
     """A sync call whose api ended before a worker had taken the call."""
 

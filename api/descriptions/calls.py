@@ -33,6 +33,7 @@ from common.errors import (
     InvalidToTimeError,
     InvalidWaitError,
     NotAcceptableError,
+    RecordPendingError,
     StoreUnavailableError,
     TooManyFollowersError,
 )
@@ -91,12 +92,16 @@ DESCRIPTIONS: Descriptions = {
         ),
     ),
     calls.get_call: Description(
-        text="Known from the moment in which the call is accepted.",
+        text=(
+            "Known from the moment in which the call is accepted, of a sync call from its answer. One that still runs,"
+            " because its api ended, is 503 `record_pending`."
+        ),
         query=(WAIT,),
         answers={"200": json(CallAnswer(message="Successfully loaded call", call=CALL))},
         errors=(
             AppsMissingNameError,
             CallNotFoundError,
+            RecordPendingError,
             InvalidWaitError,
             TooManyFollowersError,
             StoreUnavailableError,
@@ -117,6 +122,7 @@ DESCRIPTIONS: Descriptions = {
         errors=(
             AppsMissingNameError,
             CallLogNotFoundError,
+            RecordPendingError,
             NotAcceptableError,
             InvalidFollowError,
             TooManyFollowersError,

@@ -9,6 +9,7 @@ from api.handlers import follow
 from common.errors import (
     AppsMissingNameError,
     CallNotFoundError,
+    RecordPendingError,
     StoreUnavailableError,
     TooManyFollowersError,
 )
@@ -31,6 +32,7 @@ DESCRIPTIONS: Descriptions = {
         errors=(
             AppsMissingNameError,
             CallNotFoundError,
+            RecordPendingError,
             TooManyFollowersError,
             StoreUnavailableError,
         ),

@@ -10,6 +10,7 @@ from api.answers import CallAnswer, CallList, Log, LogAnswer
 from api.handlers.follow import follow_log, when_final
 from api.headers import passed_headers
 from api.keys import STORE
+from api.late_records import known_call
 from api.log_lines import with_timestamps
 from api.parameters import (
     app_name_of,
@@ -71,7 +72,7 @@ async def get_call(request: web.Request) -> web.Response:
     if wait_s:
         call = await when_final(request, app_name, call_id, wait_s)
     else:
-        call = await request.app[STORE].get_call(app_name, call_id)
+        call = await known_call(request, app_name, call_id)
     return json_response(CallAnswer(message="Successfully loaded call", call=call_json(call)))
 
 
@@ -94,7 +95,7 @@ async def get_log(request: web.Request) -> web.StreamResponse:
     app_name, call_id = app_name_of(request), call_id_of(request, CallLogNotFoundError)
     store = request.app[STORE]
     try:
-        call = await store.get_call(app_name, call_id)
+        call = await known_call(request, app_name, call_id)
     except CallNotFoundError as error:
         raise CallLogNotFoundError from error
     if not call.status.is_final:

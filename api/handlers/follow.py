@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.following import Follower
 from api.keys import FOLLOWING, STORE
+from api.late_records import known_call
 from api.parameters import app_name_of, call_id_of, flag_of
 from api.replies import TEXT
 from api.schemas import call_json
@@ -34,7 +35,7 @@ async def when_final(request: web.Request, app_name: str, call_id: UUID, wait_s:
     """The call when it is final, or as it is after *wait_s*. Raises CallNotFoundError, TooManyFollowersError."""
     store, ends_at_s = request.app[STORE], time.monotonic() + wait_s
     with request.app[FOLLOWING].follow(call_id, request) as follower:
-        call = await store.get_call(app_name, call_id)
+        call = await known_call(request, app_name, call_id)
         while not (call.status.is_final or follower.is_over):
             left_s = ends_at_s - time.monotonic()
             if left_s <= 0:
@@ -50,7 +51,7 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     """
     app_name, call_id = app_name_of(request), call_id_of(request)
     with request.app[FOLLOWING].follow(call_id, request) as follower:
-        call = await request.app[STORE].get_call(app_name, call_id)
+        call = await known_call(request, app_name, call_id)
         if call.status.is_final and request.headers.get("Last-Event-ID") == _event_id(call):
             return web.Response(status=204)
         async with streaming(request, EVENTS) as stream:
@@ -94,7 +95,7 @@ async def follow_log(request: web.Request) -> web.StreamResponse:
     store = request.app[STORE]
     with request.app[FOLLOWING].follow(call_id, request) as follower:
         try:
-            await store.get_call(app_name, call_id)
+            await known_call(request, app_name, call_id)
         except CallNotFoundError as error:
             raise CallLogNotFoundError from error
         async with streaming(request, TEXT) as stream:

@@ -10,13 +10,14 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from api import app, sync, waiting
+from api import app, late_records, sync, waiting
 from api.keys import BODIES
 from common.errors import QueueUnavailableError
 from common.models import CallStatus, QueueEntry, Reason, SyncTicket, new_id
 from common.queue.base import Acked, Extension
 from common.queue.redis import RedisQueue
 from common.settings import Settings
+from common.store.finished import FinishedRecorder
 from deploy.local import LocalPostgres, LocalRedis
 from tests.integration.api.served import Answer, ServedApi
 from tests.integration.api.stand_in import StandIn, Taken, ended
@@ -396,6 +397,46 @@ async def test_a_push_that_was_not_confirmed_is_refused_only_if_the_call_never_r
     assert (answer.status, answer.json["error"]["code"], "Retry-After" in answer.headers) == expected
     assert await push(pushed) == 0, "the push that comes late starts nothing"
     assert await worker.take_up_to(1) == []
+
+
+async def test_the_record_is_there_when_the_answer_is(
+    api: ServedApi, worker: StandIn, settings: Settings
+) -> None:
+    """Whichever api process is asked: until it is there, the request waits."""
+    path = await sync_route(api)
+    answering = asking(api, path)
+    taken = await worker.take()
+    call_id = taken.call.id
+    running = await api.get(f"{CALLS}/{call_id}")
+    assert (running.status, running.json["error"]["code"]) == (503, "record_pending")
+    assert running.headers["Retry-After"] == "1"
+    recorder = FinishedRecorder(api.store)
+    async with ServedApi(settings) as other:
+        outcome = ended(log=b"said")
+        await worker.reply(taken, outcome)
+        await answering
+        asked = [
+            asyncio.create_task(one.get(f"{CALLS}/{call_id}{what}"))
+            for one in (api, other)
+            for what in ("", "/log", "?wait=1")
+        ]
+        recorder.add(taken.call, outcome)
+        assert [(await one).status for one in asked] == [200] * 6
+        assert (await other.get(f"/v1/apps/another/calls/{call_id}")).status == 404
+    await recorder.aclose()
+
+
+async def test_a_record_that_does_not_come_is_said_to_be_late(
+    api: ServedApi, worker: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_records, "PATIENCE_S", 0.2)
+    answering = asking(api, await sync_route(api))
+    taken = await worker.answer_next()
+    await answering
+    for what in ("", "/log", "/events", "?wait=1", "/log?follow=1"):
+        answer = await api.get(f"{CALLS}/{taken.call.id}{what}")
+        assert (answer.status, answer.json["error"]["code"]) == (503, "record_pending"), what
+    assert (await api.get(f"{CALLS}/{new_id()}")).status == 404
 
 
 async def test_replies_to_an_api_that_is_gone_are_forgotten(

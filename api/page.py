@@ -1,7 +1,7 @@
 """The page at /docs: the OpenAPI document for people, as HTML that needs nothing from elsewhere.
 
-Made from the document alone, once per process. Its style and its script are files beside the document; without the
-script it shows the same.
+Made from the document alone, once per process; only the address in its commands is the reader's. Its style and its
+script are files beside the document. Without the script it shows the same, but can't be searched or tried.
 """
 
 import json
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
-from api.page_commands import curl, examples_of
-from api.page_shapes import schema_text, shape_table
+from api.page_commands import ADDRESS, body_of, curl, examples_of
+from api.page_shapes import Field, Shapes
 
 EVENTS = "text/event-stream"
-ERRORS_SHOWN = 6  # more of them are folded up
+ROWS_SHOWN = 6  # longer tables of answers and errors are folded up
 
 _CODE = re.compile(r"`{1,2}([^`]+)`{1,2}")
 
@@ -27,6 +27,7 @@ class Page:
     def __init__(self, document: Json) -> None:
         self._document = document
         self._common: Json = document["x-common-errors"]
+        self._shapes = Shapes(document["components"]["schemas"])
 
     def html(self) -> str:
         """The whole page."""
@@ -34,6 +35,7 @@ class Page:
         return _PAGE.format(
             title=escape(info["title"]),
             version=escape(info["version"]),
+            address=ADDRESS,
             navigation="".join(self._navigation()),
             about=_prose(info["description"]),
             access=_prose(self._document["components"]["securitySchemes"]["bearer"]["description"]),
@@ -41,7 +43,6 @@ class Page:
             every=self._error_table(self._common["every"]),
             guarded=self._error_table(self._common["guarded"]),
             operations="".join(self._sections()),
-            shapes="".join(self._shapes()),
         )
 
     def _operations(self) -> Iterator[tuple[str, str, Json]]:
@@ -69,7 +70,11 @@ class Page:
         for tag, operations in self._by_tag():
             yield f'<section id="{tag["name"]}"><h2>{escape(tag["name"])}</h2>{_prose(tag["description"])}'
             for method, path, operation in operations:
-                yield f'<article id="{operation["operationId"]}">'
+                data = f'data-method="{method}" data-path="{escape(path)}"'
+                body = body_of(operation)
+                if body is not None:
+                    data += f' data-body="{escape(body)}"'
+                yield f'<article id="{operation["operationId"]}" {data}>'
                 yield f"<h3>{_method(method)} <code>{_breakable(path)}</code></h3>"
                 yield "".join(self._operation(method, path, operation))
                 yield "</article>"
@@ -81,51 +86,57 @@ class Page:
         scopes = [scope for one in operation.get("security", []) for scope in one.get("bearer", [])]
         if scopes:
             yield f'<p class="access">Token: {escape(" or ".join(scopes))}</p>'
-        yield f"<pre><code>{escape(curl(method, path, operation))}</code></pre>"
+        yield f'<pre class="command"><code>{escape(curl(method, path, operation))}</code></pre>'
         if "parameters" in operation:
             yield "<h4>Parameters</h4>"
             yield self._parameter_table(operation["parameters"])
         if "requestBody" in operation:
             body = operation["requestBody"]
-            yield f"<h4>Body</h4>{_prose(body['description'])}{self._content(body['content'])}"
+            yield f"<h4>Body</h4>{_prose(body['description'])}"
+            for content_type, media in body["content"].items():
+                yield self._fields(media, rows_shown=1000)
+                yield from _examples(content_type, media, skipped=1)
         for status, answer in operation["responses"].items():
             if status.startswith(("2", "3", "d")):
                 yield f"<h4>Answer {escape(status)}</h4>{_prose(answer['description'])}"
                 yield self._header_table({k: v for k, v in answer["headers"].items() if "$ref" not in v})
-                yield self._content(answer.get("content", {}))
+                for content_type, media in answer.get("content", {}).items():
+                    yield f'<p class="type">{_type(content_type)}</p>'
+                    yield self._fields(media, rows_shown=ROWS_SHOWN)
+                    yield from _examples(content_type, media)
         common = {*self._common["every"], *self._common["guarded"]}
         own = [code for code in self._codes(operation) if code not in common]
         if own:
-            open_ = " open" if len(own) <= ERRORS_SHOWN else ""
-            yield f"<details{open_}><summary><h4>Errors</h4></summary>{self._error_table(own)}</details>"
+            yield _folded("Errors", len(own), self._error_table(own))
 
-    def _parameter_table(self, parameters: Iterable[Json]) -> str:
-        return _table(
+    def _fields(self, media: Json, rows_shown: int) -> str:
+        """The fields of a body, for each shape that it may have."""
+        shown = ""
+        for shape in self._shapes.alternatives(media.get("schema", {})):
+            fields = [field for field in self._shapes.fields(shape) if field.name]
+            if not fields:
+                continue
+            shown += '<p class="or">or</p>' if shown else ""
+            table = _table(map(_field_row, fields))
+            shown += table if len(fields) <= rows_shown else _folded("Fields", len(fields), table)
+        return shown
+
+    def _parameter_table(self, parameters: list[Json]) -> str:
+        rows = (
             (
                 f"<code>{escape(one['name'])}</code><br><small>{one['in']}</small>",
-                schema_text(one["schema"]),
+                self._shapes.text(one["schema"]),
                 _inline(one["description"]) + _example(one.get("example")),
             )
             for one in parameters
         )
+        return _table(rows, [_parameter_data(one) for one in parameters])
 
     def _header_table(self, headers: Json) -> str:
         return _table(
             (f"<code>{escape(name)}</code>", _inline(one["description"]) + _example(one["example"]))
             for name, one in headers.items()
         )
-
-    def _content(self, content: Json) -> str:
-        shown = ""
-        for content_type, media in content.items():
-            of = schema_text(media["schema"]) if "schema" in media else "any bytes"
-            blocks = "".join(
-                f"<pre><code>{escape(_example_text(content_type, example))}</code></pre>"
-                for example in examples_of(media)
-            )
-            summary = f"<summary><code>{escape(content_type)}</code> {of}</summary>"
-            shown += f"<details>{summary}{blocks}</details>"
-        return shown
 
     def _error_table(self, codes: Iterable[str]) -> str:
         examples = self._document["components"]["examples"]
@@ -147,14 +158,28 @@ class Page:
                 codes += media.get("examples", {})
         return codes
 
-    def _shapes(self) -> Iterator[str]:
-        for name, schema in self._document["components"]["schemas"].items():
-            yield f'<article id="{name}"><h3>{escape(name)}</h3>{_prose(schema.get("description", ""))}'
-            yield _table(
-                (f"<code>{escape(member)}</code>{note}", of, _inline(text))
-                for member, note, of, text in shape_table(schema)
-            )
-            yield "</article>"
+
+def _parameter_data(parameter: Json) -> str:
+    """What the script makes an input of."""
+    example = escape(str(parameter.get("example", "")))
+    return f'data-name="{escape(parameter["name"])}" data-in="{parameter["in"]}" data-example="{example}"'
+
+
+def _field_row(field: Field) -> tuple[str, str, str]:
+    note = " <small>optional</small>" if field.is_optional else ""
+    return f"<code>{_breakable(field.name, '.')}</code>{note}", field.type, _inline(field.text)
+
+
+def _examples(content_type: str, media: Json, skipped: int = 0) -> Iterator[str]:
+    """The examples of a body but the first *skipped*, which the command has."""
+    for example in examples_of(media)[skipped:]:
+        block = f"<pre><code>{escape(_example_text(content_type, example))}</code></pre>"
+        yield f"<details><summary>Example</summary>{block}</details>"
+
+
+def _folded(title: str, count: int, table: str) -> str:
+    is_open = " open" if count <= ROWS_SHOWN else ""
+    return f"<details{is_open}><summary>{title} <small>{count}</small></summary>{table}</details>"
 
 
 def _example_text(content_type: str, example: Any) -> str:
@@ -163,6 +188,10 @@ def _example_text(content_type: str, example: Any) -> str:
     if content_type == EVENTS:
         return "".join(f"{name}: {value}\n" for name, value in example.items())
     return json.dumps(example, indent=2, ensure_ascii=False)
+
+
+def _type(content_type: str) -> str:
+    return "Any type" if content_type == "*/*" else f"<code>{escape(content_type)}</code>"
 
 
 def _prose(text: str) -> str:
@@ -183,12 +212,16 @@ def _method(method: str) -> str:
     return f'<span class="method {method}">{method.upper()}</span>'
 
 
-def _breakable(path: str) -> str:
-    return escape(path).replace("/", "/<wbr>")
+def _breakable(path: str, at: str = "/") -> str:
+    return escape(path).replace(at, f"{at}<wbr>")
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+def _table(rows: Iterable[tuple[str, ...]], data: list[str] | None = None) -> str:
+    """A table; *data* are the attributes of its rows."""
+    body = ""
+    for number, row in enumerate(rows):
+        attributes = f" {data[number]}" if data else ""
+        body += f"<tr{attributes}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
     return f'<div class="table"><table>{body}</table></div>' if body else ""
 
 
@@ -203,21 +236,24 @@ _PAGE = """\
 <nav>
 <details open>
 <summary>{title} <small>{version}</small></summary>
-<input type="search" id="filter" placeholder="Filter" aria-label="Filter the endpoints" hidden>
+<input type="search" id="filter" placeholder="Search" aria-label="Search the page" hidden>
+<p id="found" role="status" hidden></p>
 <ul>
 <li class="tag"><a href="#about">about</a></li>
 {navigation}
-<li class="tag"><a href="#shapes">shapes</a></li>
 </ul>
 </details>
 </nav>
-<main>
+<main data-address="{address}">
 <section id="about">
 <h1>The API of {title}</h1>
 {about}
+<p>A field that is marked <small>optional</small> may be left out; in a request <code>null</code> says the same.</p>
 <p>The same for programs: <a href="/openapi.json"><code>/openapi.json</code></a>, OpenAPI 3.1.</p>
 <h3>Access</h3>
 {access}
+<p id="token" hidden><label>Token for what you try on this page
+<input type="password" autocomplete="off" placeholder="mr_…"></label> <small>Kept until the page is closed.</small></p>
 <h3>Headers of answers</h3>
 {headers}
 <h3>Errors, whatever was asked for</h3>
@@ -226,11 +262,6 @@ _PAGE = """\
 {guarded}
 </section>
 {operations}
-<section id="shapes">
-<h2>shapes</h2>
-<p>What the JSON bodies are made of. A member marked <small>optional</small> may be left out.</p>
-{shapes}
-</section>
 </main>
 </html>
 """

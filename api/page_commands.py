@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-ADDRESS = "http://localhost:8080"
+ADDRESS = "http://localhost:8080"  # in its place the reader is shown the address that was asked
 
 Json = Mapping[str, Any]
 
@@ -17,12 +17,19 @@ def curl(method: str, path: str, operation: Json) -> str:
             path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
         elif parameter["in"] == "header" and "example" in parameter:
             options.append(f"-H '{parameter['name']}: {parameter['example']}'")
-    for media in operation.get("requestBody", {}).get("content", {}).values():
-        example = examples_of(media)[0]
-        text = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
-        options.append("-d '{}'".format(text.replace("'", "'\\''")))
+    body = body_of(operation)
+    if body is not None:
+        options.append("-d '{}'".format(body.replace("'", "'\\''")))
     verb = "" if method == "get" else " -X POST" if method == "any" else f" -X {method.upper()}"
     return " \\\n     ".join([f"curl{verb} {ADDRESS}{path}", *options])
+
+
+def body_of(operation: Json) -> str | None:
+    """The body that its example sends."""
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        example = examples_of(media)[0]
+        return example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
+    return None
 
 
 def examples_of(media: Json) -> list[Any]:

@@ -8,6 +8,8 @@ import msgspec
 from aiohttp import web
 
 from api.page import Page
+from api.page_commands import ADDRESS
+from api.pages import address_of
 from api.sandbox import OwnPage
 from api.schemas import JSON
 
@@ -18,8 +20,9 @@ async def get_openapi(_request: web.Request) -> web.Response:
     return await _file("openapi.json", JSON)
 
 
-async def get_docs(_request: web.Request) -> web.Response:
-    return OwnPage(await asyncio.to_thread(_page))
+async def get_docs(request: web.Request) -> web.Response:
+    page = await asyncio.to_thread(_page)
+    return OwnPage(page.replace(ADDRESS.encode(), address_of(request).encode()))
 
 
 async def get_style(_request: web.Request) -> web.Response:

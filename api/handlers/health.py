@@ -9,6 +9,7 @@ from api import VERSION
 from api.keys import CONNECTIONS, FOLLOWING, METRICS, QUEUE, STORE
 from api.middlewares import APIError
 from api.overviews import Greeting, Health, Version
+from api.pages import start
 from api.schemas import json_response
 from common.errors import MillraceError, QueueUnavailableError, ServerUnusableError
 from common.queue.base import Depth
@@ -18,8 +19,12 @@ CHECK_S = 5.0
 DEPTH_S = 2.0
 
 
-async def hello(_request: web.Request) -> web.Response:
-    return json_response(Greeting(goto="/v1/apps", hello="world!"))
+async def hello(request: web.Request) -> web.Response:
+    """Fn v1's greeting; to a browser a page that leads on."""
+    is_for_people = any("text/html" in accepts for accepts in request.headers.getall("Accept", ()))
+    response = start(request) if is_for_people else json_response(Greeting(goto="/v1/apps", hello="world!"))
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 async def version(_request: web.Request) -> web.Response:

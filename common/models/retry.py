@@ -11,9 +11,17 @@ MAX_BACKOFF_S = 24 * 3600
 RETRIABLE = ("timeout", "killed", "bad_exit")  # the reasons of failed calls
 
 
-def _up_to(most: int) -> Meta:
+def _up_to(most: int, description: str) -> Meta:
     # Only for who reads the schema: validate says it with an error of its own.
-    return Meta(extra_json_schema={"minimum": 1, "maximum": most})
+    return Meta(description=description, extra_json_schema={"minimum": 1, "maximum": most})
+
+
+_ATTEMPTS = _up_to(
+    MAX_RETRY_ATTEMPTS, "How often the call runs at most, the first time counted; 1 is no retry."
+)
+_BACKOFF = _up_to(MAX_BACKOFF_S, "Seconds before the second run; the wait doubles with each further one.")
+_BACKOFF_MAX = _up_to(MAX_BACKOFF_S, "Seconds that a wait is at most.")
+_ON = Meta(description="The reasons of a failure after which the call runs again.")
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -22,10 +30,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     ``on``: the reasons after which a call is tried again.
     """
 
-    max_attempts: Annotated[int, _up_to(MAX_RETRY_ATTEMPTS)] = 1
-    backoff: Annotated[int, _up_to(MAX_BACKOFF_S)] = 1
-    backoff_max: Annotated[int, _up_to(MAX_BACKOFF_S)] = 300
-    on: tuple[Annotated[str, Meta(extra_json_schema={"enum": RETRIABLE})], ...] = RETRIABLE
+    max_attempts: Annotated[int, _ATTEMPTS] = 1
+    backoff: Annotated[int, _BACKOFF] = 1
+    backoff_max: Annotated[int, _BACKOFF_MAX] = 300
+    on: Annotated[tuple[Annotated[str, Meta(extra_json_schema={"enum": RETRIABLE})], ...], _ON] = RETRIABLE
 
     def validate(self) -> None:
         """Raise RoutesInvalidRetryError naming the field that is out of range."""

@@ -17,7 +17,10 @@ OPERATIONS = {
     for methods in DOCUMENT["paths"].values()
     for operation in methods.values()
 }
-EXAMPLE = re.compile(r'<article id="(\w+)">(?:(?!</article>).)*?<pre><code>(curl.*?)</code></pre>', re.DOTALL)
+EXAMPLE = re.compile(
+    r'<article id="(\w+)"[^>]*>(?:(?!</article>).)*?<pre class="command"><code>(curl.*?)</code></pre>',
+    re.DOTALL,
+)
 
 # What would be in the way of an example is taken away before it.
 BEFORE = {"create_app": "delete_app", "create_route": "delete_route"}
@@ -31,7 +34,7 @@ class Command(NamedTuple):
     options: dict[str, Any]
 
 
-def parsed(command: str) -> Command:
+def parsed(command: str, address: str) -> Command:
     program, *words = shlex.split(command.replace("\\\n", " "))
     assert program == "curl"
     method, path, headers, data = "GET", "", {}, None
@@ -45,7 +48,8 @@ def parsed(command: str) -> Command:
         elif word == "-d":
             data = words.pop(0).encode()
         else:
-            path = word.removeprefix(ADDRESS)
+            assert word.startswith(f"{address}/")
+            path = word.removeprefix(address)
     return Command(method, path, {"headers": headers, "data": data})
 
 
@@ -74,10 +78,37 @@ async def test_the_page_may_load_only_what_is_its_own(api: ServedApi) -> None:
         assert (await api.get(nothing)).status == 404
 
 
+async def test_the_page_has_the_address_of_its_reader(api: ServedApi) -> None:
+    api.secret = await api.create_token()  # else only this machine's own names are served
+    for host, address in (
+        ("api.example", "http://api.example"),
+        ("[::1]:9", "http://[::1]:9"),
+        ("a<b", ADDRESS),
+        ('"><script>', ADDRESS),
+    ):
+        page = (await api.get("/docs", headers={"Host": host})).body.decode()
+        assert f"<code>curl {address}/v1/apps</code>" in page
+        assert f"curl -X POST {address}/r/mine/upper" in page
+        start = await api.get("/", headers={"Host": host, "Accept": "text/html"})
+        assert f"{address}/r/mine/upper" in start.body.decode()
+
+
+async def test_people_are_shown_a_page_and_programs_the_greeting(api: ServedApi) -> None:
+    for accept in ("text/html,application/xhtml+xml,*/*;q=0.8", "*/*", "application/json"):
+        answer = await api.get("/", headers={"Accept": accept})
+        assert (answer.status, answer.headers["Vary"]) == (200, "Accept")
+        if "html" in accept:
+            assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert b'<a href="/docs">' in answer.body
+        else:
+            assert answer.json == {"goto": "/v1/apps", "hello": "world!"}
+
+
 async def test_every_command_on_the_page_does_what_it_says(api: ServedApi) -> None:
     api.secret = await api.create_token()
     page = (await api.get("/docs")).body.decode()
-    commands = {name: parsed(html.unescape(command)) for name, command in EXAMPLE.findall(page)}
+    address = f"http://127.0.0.1:{api.port}"
+    commands = {name: parsed(html.unescape(command), address) for name, command in EXAMPLE.findall(page)}
     assert set(commands) == {name for name in OPERATIONS if not re.fullmatch(r"invoke_.*(?<!post)", name)}
     for name, command in commands.items():
         await ask(api, commands["delete_app"])  # with its idempotency keys

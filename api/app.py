@@ -31,6 +31,7 @@ from api.keys import (
     LIFE,
     METRICS,
     QUEUE,
+    QUOTAS,
     RATE_LIMIT,
     RECONCILER,
     RECORDER,
@@ -49,6 +50,7 @@ from api.protocol import Runner
 from api.protocol_log import ProtocolLog
 from api.pusher import Pusher
 from api.queue_life import QueueLife
+from api.quotas import Quotas
 from api.rate_limit import RateLimit
 from api.reconciler import Reconciler
 from api.recorder import Recorder
@@ -222,12 +224,14 @@ async def _routes(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _submitter(app: web.Application) -> AsyncIterator[None]:
+    quotas = app[QUOTAS] = Quotas(app[STORE], app[SETTINGS])
     pusher = Pusher(app[QUEUE], app[ADMISSION], app[LIFE])
     submitter = app[SUBMITTER] = Submitter(app[STORE], pusher, app[METRICS])
-    app[RETRIES] = Retries(app[STORE], pusher, app[ADMISSION], app[METRICS])
+    app[RETRIES] = Retries(app[STORE], pusher, app[ADMISSION], quotas, app[METRICS])
     yield
     await submitter.aclose()
     await pusher.aclose()
+    await quotas.aclose()
 
 
 async def _counter(app: web.Application) -> AsyncIterator[None]:

@@ -16,8 +16,8 @@ _IPV6_CLIENT_BITS = 64  # what one customer is given: single addresses are their
 class Client(NamedTuple):
     """``name`` is the same for all requests of one token or, where no valid token came along, of one address.
 
-    ``is_management``: the request may use what limits keep for management. ``is_anonymous``: it came without a valid
-    token although tokens exist, so it can only be a call of a public route.
+    ``is_management``: the request may use what limits keep for management. ``is_anonymous``: it came without a token
+    that is good for it although tokens exist, so it can only be a call of a public route.
     """
 
     name: str

@@ -10,6 +10,7 @@ from api.cors import Cors
 from api.following import Following
 from api.invocation import Submitter
 from api.queue_life import QueueLife
+from api.quotas import Quotas
 from api.rate_limit import RateLimit
 from api.reconciler import Reconciler
 from api.recorder import Recorder
@@ -30,6 +31,7 @@ QUEUE: web.AppKey[MessageQueue] = web.AppKey("queue")
 ANNOUNCER: web.AppKey[Announcer] = web.AppKey("announcer")
 FOLLOWING: web.AppKey[Following] = web.AppKey("following")
 ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
+QUOTAS: web.AppKey[Quotas] = web.AppKey("quotas")
 LIFE: web.AppKey[QueueLife] = web.AppKey("life")
 RECONCILER: web.AppKey[Reconciler] = web.AppKey("reconciler")
 CONNECTIONS: web.AppKey[Connections] = web.AppKey("connections")

@@ -23,6 +23,7 @@ from common.errors import (
     MillraceError,
     NotFoundError,
     PathNotFoundError,
+    QuotaExceededError,
     RateLimitedError,
     UnavailableError,
 )
@@ -36,6 +37,8 @@ STATUS_BY_KIND: dict[type[MillraceError], int] = {
     UnavailableError: 503,
 }
 STATUS_BY_SLUG = {
+    "app_calls_full": 429,
+    "app_storage_full": 429,
     "body_not_text": 415,
     "body_too_large": 413,
     "call_timeout": 504,
@@ -84,7 +87,9 @@ class APIError(Exception):
 def new_api_error(status: int, error: Exception) -> APIError:
     """*error* as the answer with *status*, with its text as message and, if it is one of ours, its slug and field."""
     if isinstance(error, MillraceError):
-        after_s = max(1, math.ceil(error.retry_after_s)) if isinstance(error, RateLimitedError) else None
+        after_s = None
+        if isinstance(error, RateLimitedError | QuotaExceededError):
+            after_s = max(1, math.ceil(error.retry_after_s))
         return APIError(status, error.message, code=error.slug, field=error.field, retry_after_s=after_s)
     return APIError(status, str(error))
 

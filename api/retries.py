@@ -12,6 +12,7 @@ from msgspec import Struct
 from api.admission import Admission
 from api.invocation import PUSH_PATIENCE_S
 from api.pusher import Pusher
+from api.quotas import RECORD_BYTES, Quotas
 from common.errors import QueueFullError
 from common.models import QueueEntry, new_id
 from common.store.base import Datastore
@@ -29,25 +30,32 @@ class Requeued(Struct, frozen=True, kw_only=True):
 class Retries:
     """Owns no task. Safe to cancel: then a call may be stored all the same, and is run."""
 
-    def __init__(self, store: Datastore, pusher: Pusher, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Datastore, pusher: Pusher, admission: Admission, quotas: Quotas, metrics: Metrics
+    ) -> None:
         self._store = store
         self._pusher = pusher
         self._admission = admission
+        self._quotas = quotas
         self._metrics = metrics
 
     async def retry(self, app_name: str, call_id: UUID) -> UUID:
         """The id of the new call, which is accepted when this returns.
 
-        Raises QueueFullError, StoreUnavailableError (then it may or may not be stored), CallNotFoundError,
-        CallNotFinalError, CallNotRetriableError, AppsBeingRemovedError.
+        Raises QueueFullError, AppCallsFullError, AppStorageFullError, StoreUnavailableError (then it may or may not be
+        stored), CallNotFoundError, CallNotFinalError, CallNotRetriableError, AppsBeingRemovedError.
         """
         await self._admission.admit()
-        stored = 0
+        stored = admitted = 0
         try:
+            await self._quotas.admit(app_name, RECORD_BYTES)  # how large its input is, the next reading says
+            admitted = 1
             entry = await self._store.retry(app_name, call_id, new_id())
             stored = 1
         finally:
             self._admission.withdraw(1 - stored)
+            if admitted > stored:
+                self._quotas.withdraw(app_name, RECORD_BYTES)
         await self._push([entry])
         return entry.id
 

@@ -533,6 +533,33 @@ class QueueFullError(UnavailableError):
     default_message = "Queue is full"
 
 
+class TooManyAppsError(ConflictError):
+    slug = "too_many_apps"
+    default_message = "There are as many apps as there may be: delete one first"
+
+
+class TooManyRoutesError(ConflictError):
+    slug = "too_many_routes"
+    default_message = "The app has as many routes as it may have: delete one first"
+
+
+class QuotaExceededError(UnavailableError):
+    """An app has all that it may have. ``retry_after_s``: when it may have less."""
+
+    retry_after_s: ClassVar[float] = 15.0
+
+
+class AppCallsFullError(QuotaExceededError):
+    slug = "app_calls_full"
+    default_message = "The app has as many calls that have not ended as it may have"
+
+
+class AppStorageFullError(QuotaExceededError):
+    slug = "app_storage_full"
+    default_message = "The app has as much stored as it may have"
+    retry_after_s = 60.0
+
+
 class QueueUnavailableError(UnavailableError):
     """``may_have_happened``: False where it is certain that what was asked for was not done."""
 

@@ -69,6 +69,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
     body_stall_s: Seconds = 10  # a body that brings less than 16 KiB in this time is given up
     queue_max_calls: Positive = 1_000_000
+
+    # what there may be in all, and of one app: routes, async calls that have not ended, what is stored of its calls
+    apps_max: Positive = 10_000
+    app_max_routes: Positive = 1000
+    app_max_calls: Positive = 500_000
+    app_max_stored_mb: Positive = 10 * 1024
     reconcile_interval_s: Seconds = 10
     no_capacity_grace_s: Seconds = 300  # how long a call waits for a worker that is large enough
 

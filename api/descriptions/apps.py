@@ -15,6 +15,7 @@ from common.errors import (
     AppsTooLongNameError,
     InvalidConfigError,
     StoreUnavailableError,
+    TooManyAppsError,
 )
 
 KEY_CURSOR = Parameter(
@@ -40,6 +41,7 @@ DESCRIPTIONS: Descriptions = {
             AppsInvalidNameError,
             InvalidConfigError,
             AppsAlreadyExistsError,
+            TooManyAppsError,
             StoreUnavailableError,
         ),
     ),

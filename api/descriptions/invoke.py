@@ -21,9 +21,11 @@ from api.descriptions.parts import (
 from api.handlers import invoke
 from api.replies import NOT_STARTED
 from common.errors import (
+    AppCallsFullError,
     AppsBeingRemovedError,
     AppsMissingNameError,
     AppsNotFoundError,
+    AppStorageFullError,
     BodyNotTextError,
     CallTimeoutError,
     CallTimeoutServerBusyError,
@@ -122,6 +124,8 @@ DESCRIPTIONS: Descriptions = {
             BodyNotTextError,
             AppsBeingRemovedError,
             QueueFullError,
+            AppCallsFullError,
+            AppStorageFullError,
             QueueUnavailableError,
             StoreUnavailableError,
             CallTimeoutServerBusyError,

@@ -33,6 +33,8 @@ from common.errors import (
     RoutesNotFoundError,
     RoutesPathImmutableError,
     StoreUnavailableError,
+    TooManyAppsError,
+    TooManyRoutesError,
 )
 
 FIELD_ERRORS = (
@@ -84,6 +86,8 @@ DESCRIPTIONS: Descriptions = {
             *PATH_ERRORS,
             *FIELD_ERRORS,
             RoutesAlreadyExistsError,
+            TooManyRoutesError,
+            TooManyAppsError,
             StoreUnavailableError,
         ),
     ),
@@ -102,6 +106,8 @@ DESCRIPTIONS: Descriptions = {
             *APP_ERRORS,
             *PATH_ERRORS,
             *FIELD_ERRORS,
+            TooManyRoutesError,
+            TooManyAppsError,
             StoreUnavailableError,
         ),
     ),

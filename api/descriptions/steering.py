@@ -8,8 +8,10 @@ from api.descriptions.headers import LOCATION
 from api.descriptions.parts import Description, Descriptions, json
 from api.handlers import steering
 from common.errors import (
+    AppCallsFullError,
     AppsBeingRemovedError,
     AppsMissingNameError,
+    AppStorageFullError,
     CallIsFinalError,
     CallNotFinalError,
     CallNotFoundError,
@@ -48,6 +50,8 @@ DESCRIPTIONS: Descriptions = {
             PriorityNotAllowedError,
             AppsBeingRemovedError,
             QueueFullError,
+            AppCallsFullError,
+            AppStorageFullError,
             StoreUnavailableError,
         ),
     ),

@@ -7,9 +7,11 @@ from api.descriptions.headers import IDEMPOTENCY_KEY, LOCATION, REPLAYED, TRACEP
 from api.descriptions.parts import JSON, JSON_ERRORS, Content, Description, Descriptions, Either, json
 from api.handlers import submissions
 from common.errors import (
+    AppCallsFullError,
     AppsBeingRemovedError,
     AppsMissingNameError,
     AppsNotFoundError,
+    AppStorageFullError,
     BodyNotTextError,
     FoundDynamicURLError,
     HostMalformedError,
@@ -87,6 +89,8 @@ DESCRIPTIONS: Descriptions = {
             BodyNotTextError,
             AppsBeingRemovedError,
             QueueFullError,
+            AppCallsFullError,
+            AppStorageFullError,
             StoreUnavailableError,
         ),
     ),

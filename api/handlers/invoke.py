@@ -20,10 +20,11 @@ from api.answers import Accepted
 from api.clients import CLIENT
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
-from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER, SYNC
+from api.keys import ADMISSION, BODIES, METRICS, QUOTAS, ROUTES, SETTINGS, SUBMITTER, SYNC
 from api.new_calls import async_call, sync_call
 from api.parameters import app_name_of, route_path_of, url_of
 from api.priorities import check_priority
+from api.quotas import stored_bytes
 from api.replies import SERVER_TIMING, answer, server_timing, without_redirect_into_api
 from api.route_cache import FoundRoute
 from api.sandbox import OWN_ORIGIN
@@ -107,11 +108,13 @@ async def _submit(
     check_priority(request, priority, PRIORITY)
     key = key_of(asked)
     call = async_call(found, payload, id=call_id, delay=delay, priority=priority, **_of_request(request))
-    async with _admitted(request):
+    size_bytes = stored_bytes(call)
+    async with _admitted(request, call.app_name, size_bytes):
         accepted = await request.app[SUBMITTER].submit_async(call, idempotency_key(key, call), found.revision)
     response = json_response(Accepted(call_id=accepted.call_id), status=202)
     if accepted.is_replay:
         request.app[ADMISSION].withdraw()
+        request.app[QUOTAS].withdraw(call.app_name, size_bytes)
         request[ANSWER_HEADERS] = answer_headers(accepted.call_id, found.route.headers)
         response.headers[REPLAYED] = "true"
     if found.route.type != TYPE_ASYNC:
@@ -141,12 +144,22 @@ async def _reply(request: web.Request, route: Route, waiting: Waiting) -> web.Re
 
 
 @asynccontextmanager
-async def _admitted(request: web.Request) -> AsyncIterator[None]:
-    """Room for one call, given back if it is not accepted. Raises QueueFullError."""
-    admission = request.app[ADMISSION]
+async def _admitted(request: web.Request, app_name: str = "", size_bytes: int = 0) -> AsyncIterator[None]:
+    """Room for one call, given back if it is not accepted; of an app that it is stored for, within its quotas.
+
+    Raises QueueFullError, AppCallsFullError, AppStorageFullError.
+    """
+    admission, quotas = request.app[ADMISSION], request.app[QUOTAS]
     await admission.admit()
     try:
-        yield
+        if app_name:
+            await quotas.admit(app_name, size_bytes)
+        try:
+            yield
+        except MillraceError:
+            if app_name:
+                quotas.withdraw(app_name, size_bytes)
+            raise
     except MillraceError:
         admission.withdraw()
         raise

@@ -17,11 +17,12 @@ from api.call_bodies import CALLS_MAX_BYTES, AskedCall, decode_calls
 from api.headers import function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.invocation import Accepted
-from api.keys import ADMISSION, BODIES, METRICS, ROUTES, SETTINGS, SUBMITTER
+from api.keys import ADMISSION, BODIES, METRICS, QUOTAS, ROUTES, SETTINGS, SUBMITTER
 from api.middlewares import api_error_of, error_body
 from api.new_calls import async_call
 from api.parameters import app_name_of, url_of
 from api.priorities import check_priority
+from api.quotas import stored_bytes
 from api.route_cache import FoundRoute
 from api.schemas import JSON_MAX_BYTES, json_response
 from common.errors import (
@@ -29,6 +30,7 @@ from common.errors import (
     InvalidIdempotencyKeyError,
     MillraceError,
     QueueFullError,
+    QuotaExceededError,
     RoutesNotFoundError,
 )
 from common.models import new_id
@@ -90,14 +92,16 @@ async def _submit(
     submissions: dict[int, Submission] = {}
     for place, one in enumerate(asked):
         made = _submission(request, one, found)
-        ends.append(made if isinstance(made, MillraceError) else QueueFullError())
-        if isinstance(made, Submission) and await _is_admitted(request):
+        refused = made if isinstance(made, MillraceError) else await _refusal(request, made)
+        ends.append(refused or MillraceError())
+        if isinstance(made, Submission) and refused is None:
             submissions[place] = made
     accepted = await request.app[SUBMITTER].submit_all(list(submissions.values()))
     for place, end in zip(submissions, accepted, strict=True):
         ends[place] = end
         if not isinstance(end, Accepted) or end.is_replay:
             request.app[ADMISSION].withdraw()
+            request.app[QUOTAS].withdraw(app_name, stored_bytes(submissions[place].call))
     return ends
 
 
@@ -148,12 +152,18 @@ def _headers(request: web.Request, asked: AskedCall) -> dict[str, list[str]]:
     return function_headers(CIMultiDictProxy(headers))
 
 
-async def _is_admitted(request: web.Request) -> bool:
+async def _refusal(request: web.Request, submission: Submission) -> MillraceError | None:
+    """Why there is no room for the call; None if there is, and it is counted in."""
     try:
         await request.app[ADMISSION].admit()
-    except QueueFullError:
-        return False
-    return True
+    except QueueFullError as error:
+        return error
+    try:
+        await request.app[QUOTAS].admit(submission.call.app_name, stored_bytes(submission.call))
+    except QuotaExceededError as error:
+        request.app[ADMISSION].withdraw()
+        return error
+    return None
 
 
 def _answer(app_name: str, end: End) -> web.Response:

@@ -12,9 +12,11 @@ from common.errors import (
     AppsNotFoundError,
     DatastoreEmptyAppError,
     DatastoreEmptyAppNameError,
+    TooManyAppsError,
 )
 from common.models import App, AppFilter, CallStatus, Config, merge_config
 from common.models.app import validate_config
+from common.settings import Settings
 from common.store.base import RemovedCalls
 from common.store.database import Connection, OnDatabase
 from common.store.queries import query
@@ -44,7 +46,9 @@ class Apps(OnDatabase):
     async def insert_app(self, app: App | None) -> App:
         app = _given(app)
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(query("insert_app"), *_columns(app))
+            row = await connection.fetchrow(query("insert_app"), *_columns(app), self._settings.apps_max)
+            if row is None and await connection.fetchrow(query("get_app"), app.name) is None:
+                raise too_many_apps(self._settings)
         if row is None:
             raise AppsAlreadyExistsError
         return _app(row)
@@ -99,9 +103,21 @@ def _unfinished(rows: Sequence[Record]) -> list[UUID]:
     return [row["id"] for row in rows if not CallStatus(row["status"]).is_final]
 
 
-async def ensure_app(connection: Connection, app: App) -> None:
-    """Insert *app* unless its name is taken; either way nobody removes it before the transaction ends."""
-    await connection.execute(query("ensure_app"), *_columns(app))
+async def ensure_app(connection: Connection, app: App, settings: Settings) -> None:
+    """Insert *app* unless its name is taken; either way nobody removes it before the transaction ends.
+
+    Raises TooManyAppsError.
+    """
+    if await connection.fetchrow(query("ensure_app"), *_columns(app), settings.apps_max) is None:
+        raise too_many_apps(settings)
+
+
+def too_many_apps(settings: Settings) -> TooManyAppsError:
+    """The error that says how many there may be."""
+    return TooManyAppsError(
+        f"There are {settings.apps_max} apps, as many as there may be (MILLRACE_APPS_MAX): delete one first",
+        field="app.name",
+    )
 
 
 def require_app_name(app_name: str) -> None:

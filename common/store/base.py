@@ -178,7 +178,10 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         ...
 
     async def insert_app(self, app: App | None) -> App:
-        """Raises DatastoreEmptyAppError, DatastoreEmptyAppNameError, AppsAlreadyExistsError."""
+        """Raises DatastoreEmptyAppError, DatastoreEmptyAppNameError, AppsAlreadyExistsError, TooManyAppsError.
+
+        Apps that are created at the same instant may pass ``apps_max`` together.
+        """
         ...
 
     async def update_app(self, app: App | None) -> App:
@@ -222,11 +225,17 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         ...
 
     async def insert_route(self, route: Route | None) -> Route:
-        """Raises DatastoreEmptyRouteError, the empty-argument errors, AppsNotFoundError, RoutesAlreadyExistsError."""
+        """Raises DatastoreEmptyRouteError, the empty-argument errors, AppsNotFoundError, RoutesAlreadyExistsError,
+
+        and TooManyRoutesError for more than ``app_max_routes`` of one app.
+        """
         ...
 
     async def put_route(self, route: Route, app: App) -> Route:
-        """insert_route, creating *app* in the same transaction if absent: a refused route leaves no app behind."""
+        """insert_route, creating *app* in the same transaction if absent: a refused route leaves no app behind.
+
+        Raises TooManyAppsError, too.
+        """
         ...
 
     async def update_route(self, route: Route | None) -> Route:
@@ -293,6 +302,14 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
 
     async def get_calls_by_id(self, ids: Sequence[UUID]) -> dict[UUID, Call]:
         """Those of the calls that there are, of any app, as get_call gives them."""
+        ...
+
+    async def count_unfinished(self, app_name: str, limit: int) -> int:
+        """How many calls of the app have not ended; of each status no more than *limit* are counted."""
+        ...
+
+    async def sum_stored_bytes(self, app_name: str) -> int:
+        """What is stored of the app's calls: records, inputs, results and logs. Reads every call of the app."""
         ...
 
     async def get_payload(self, call_id: UUID) -> bytes:

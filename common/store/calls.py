@@ -40,7 +40,7 @@ from common.store.steering import CallCounts, Counts
 from common.store.text import searchable, storable, storable_headers
 
 HOUR_S = 3600.0
-COUNT_TIMEOUT_S = 60.0  # it reads every call
+COUNT_TIMEOUT_S = 60.0  # it reads every call, perhaps of one app
 _SHOWN_AS_STORED = (
     *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
     *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at", "parent_id"),
@@ -67,18 +67,18 @@ class Calls(OnDatabase):
         columns = list(zip(*map(_inserted, submissions), strict=True))
         revisions = {one.revision.id: one.revision for one in submissions if one.revision is not None}
         async with self._database.connection() as connection:
-            rows = await self._insert(connection, columns, revisions)
+            rows = await self._insert_calls(connection, columns, revisions)
             if not rows and revisions:
                 for missing in await connection.fetch(query("missing_revisions"), list(revisions)):
                     await insert_revision(connection, revisions[missing["id"]])
-                rows = await self._insert(connection, columns, revisions)
+                rows = await self._insert_calls(connection, columns, revisions)
             if not rows:
                 names = {submission.call.app_name for submission in submissions}
                 are_there = await connection.fetchval(query("count_apps"), names) == len(names)
                 raise AppsBeingRemovedError if are_there else AppsNotFoundError
         return _submitted(submissions, rows)
 
-    async def _insert(
+    async def _insert_calls(
         self, connection: Connection, columns: Sequence[tuple[object, ...]], revisions: Collection[bytes]
     ) -> list[Record]:
         which = *columns, self._keys_keep_s, list(revisions)
@@ -138,6 +138,18 @@ class Calls(OnDatabase):
             all=_counts(rows[0], "all_") if rows else Counts(),
             by_path={(row["app_name"], row["path"]): _counts(row) for row in rows},
         )
+
+    async def count_unfinished(self, app_name: str, limit: int) -> int:
+        async with self._database.connection() as connection:
+            count: int = await connection.fetchval(query("count_unfinished"), searchable(app_name), limit)
+        return count
+
+    async def sum_stored_bytes(self, app_name: str) -> int:
+        async with self._database.connection() as connection:
+            total: int = await connection.fetchval(
+                query("sum_stored_bytes"), searchable(app_name), timeout=COUNT_TIMEOUT_S
+            )
+        return total
 
     async def get_payload(self, call_id: UUID) -> bytes:
         async with self._database.connection() as connection:

@@ -9,6 +9,7 @@ from common.errors import (
     DatastoreEmptyRoutePathError,
     RoutesAlreadyExistsError,
     RoutesNotFoundError,
+    TooManyRoutesError,
 )
 from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, RetryPolicy, Route, RouteFilter, RouteRevision
 from common.store.apps import ensure_app, require_app_name
@@ -40,15 +41,35 @@ class Routes(OnDatabase):
 
     async def insert_route(self, route: Route | None) -> Route:
         route = _given(route)
-        async with self._database.connection() as connection:
-            return await _insert(connection, route)
+        async with self._database.transaction() as connection:
+            if await connection.fetchrow(query("lock_app"), searchable(route.app_name)) is None:
+                raise AppsNotFoundError
+            return await self._insert_route(connection, route)
 
     async def put_route(self, route: Route, app: App) -> Route:
         route = _given(route)
         require_app_name(app.name)
         async with self._database.transaction() as connection:
-            await ensure_app(connection, app)
-            return await _insert(connection, route)
+            await ensure_app(connection, app, self._settings)
+            return await self._insert_route(connection, route)
+
+    async def _insert_route(self, connection: Connection, route: Route) -> Route:
+        """Insert it. The app's row is locked: of many that come at once each counts the others."""
+        try:
+            row = await connection.fetchrow(
+                query("insert_route"), *_columns(route), route.created_at, route.updated_at
+            )
+        except ForeignKeyViolationError as error:
+            raise AppsNotFoundError from error
+        if row is None:
+            raise RoutesAlreadyExistsError
+        most = self._settings.app_max_routes
+        if await connection.fetchval(query("count_routes"), route.app_name) > most:
+            raise TooManyRoutesError(
+                f"The app has {most} routes, as many as it may have (MILLRACE_APP_MAX_ROUTES): delete one first",
+                field="route.path",
+            )
+        return _route(row)
 
     async def update_route(self, route: Route | None) -> Route:
         change = _given(route)
@@ -94,18 +115,6 @@ def _given(route: Route | None) -> Route:
         raise DatastoreEmptyRouteError
     require_route_name(route.app_name, route.path)
     return route
-
-
-async def _insert(connection: Connection, route: Route) -> Route:
-    try:
-        row = await connection.fetchrow(
-            query("insert_route"), *_columns(route), route.created_at, route.updated_at
-        )
-    except ForeignKeyViolationError as error:
-        raise AppsNotFoundError from error
-    if row is None:
-        raise RoutesAlreadyExistsError
-    return _route(row)
 
 
 def _columns(route: Route) -> tuple[object, ...]:

@@ -13,17 +13,21 @@ ORDER BY name
 LIMIT $4
 
 -- name: insert_app
--- No row comes back if the name is taken.
+-- No row comes back if the name is taken, or if there are $5 apps.
 INSERT INTO apps (name, config, created_at, updated_at)
-VALUES ($1, $2, coalesce($3, now()), coalesce($4, $3, now()))
+SELECT $1, $2, coalesce($3, now()), coalesce($4, $3, now())
+WHERE (SELECT count(*) FROM apps) < $5
 ON CONFLICT (name) DO NOTHING
 RETURNING name, config, created_at, updated_at
 
 -- name: ensure_app
--- Insert it or lock the one that is there, so that nobody removes it before this transaction ends.
+-- Insert it or lock the one that is there, so that nobody removes it before this transaction ends. No row comes back if it
+-- is not there and there are $5 others.
 INSERT INTO apps (name, config, created_at, updated_at)
-VALUES ($1, $2, coalesce($3, now()), coalesce($4, $3, now()))
+SELECT $1, $2, coalesce($3, now()), coalesce($4, $3, now())
+WHERE (SELECT count(*) FROM apps WHERE name <> $1) < $5 OR EXISTS (SELECT FROM apps WHERE name = $1)
 ON CONFLICT (name) DO UPDATE SET updated_at = apps.updated_at
+RETURNING name
 
 -- name: lock_app
 SELECT name, config, created_at, updated_at FROM apps WHERE name = $1 FOR NO KEY UPDATE

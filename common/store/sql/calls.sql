@@ -63,12 +63,14 @@ WITH given AS (
     RETURNING app_name, key, request_hash, call_id
 ), stored AS (
     INSERT INTO calls (
-        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, created_at, timeout_s, status, due_at
+        id, app_name, path, type, priority, delay_s, memory_mb, route_revision, created_at, timeout_s, status, due_at,
+        stored_bytes
     )
     SELECT
         id, app_name, path, type, priority, delay_s, memory_mb, route_revision, coalesce(created_at, now()), timeout_s,
         CASE WHEN delay_s > 0 THEN 'delayed' ELSE 'queued' END,
-        CASE WHEN delay_s > 0 THEN now() + make_interval(secs => delay_s) END
+        CASE WHEN delay_s > 0 THEN now() + make_interval(secs => delay_s) END,
+        512 + octet_length(url) + pg_column_size(headers) + octet_length(payload)
     FROM accepted
     WHERE key IS NULL OR id IN (SELECT call_id FROM keys)
     ORDER BY ord
@@ -230,6 +232,21 @@ SELECT
 FROM counted
 ORDER BY app_name, path
 LIMIT $1
+
+-- name: count_unfinished
+-- Of one app, and of each status by its index; no more than the limit of each.
+SELECT count(*)
+FROM (
+    (SELECT FROM calls WHERE app_name = $1 AND status = 'queued' ORDER BY id LIMIT $2)
+    UNION ALL
+    (SELECT FROM calls WHERE app_name = $1 AND status = 'delayed' ORDER BY id LIMIT $2)
+    UNION ALL
+    (SELECT FROM calls WHERE app_name = $1 AND status = 'running' ORDER BY id LIMIT $2)
+) AS unfinished
+
+-- name: sum_stored_bytes
+-- Reads every call of the app.
+SELECT coalesce(sum(stored_bytes), 0)::bigint FROM calls WHERE app_name = $1
 
 -- name: get_payload
 SELECT payload FROM call_inputs WHERE call_id = $1

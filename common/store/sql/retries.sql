@@ -31,11 +31,15 @@ WITH given AS (
 ), stored AS (
     INSERT INTO calls (
         id, parent_id, app_name, path, type, priority, delay_s, memory_mb, route_revision, timeout_s, created_at,
-        status
+        status, stored_bytes
     )
     SELECT
         new_id, id, app_name, path, type, priority, 0, memory_mb, route_revision, timeout_s, now(),
-        'queued'
+        'queued', (
+            SELECT 512 + octet_length(url) + pg_column_size(headers) + octet_length(payload)
+            FROM call_inputs
+            WHERE call_id = locked.id
+        )
     FROM locked
     ORDER BY id
     RETURNING id, order_no, priority, memory_mb, parent_id

@@ -23,6 +23,9 @@ VALUES (
 ON CONFLICT (app_name, path) DO NOTHING
 RETURNING *
 
+-- name: count_routes
+SELECT count(*) FROM routes WHERE app_name = $1
+
 -- name: lock_route
 SELECT * FROM routes WHERE app_name = $1 AND path = $2 FOR NO KEY UPDATE
 

@@ -110,7 +110,9 @@ WITH given AS (
         started_at = given.started_at,
         completed_at = given.completed_at,
         stats = given.stats::jsonb,
-        cold = given.cold
+        cold = given.cold,
+        stored_bytes = stored_bytes + octet_length(given.log) + octet_length(given.result)
+            + pg_column_size(given.response_headers)
     FROM locked
     JOIN given ON given.id = locked.id AND given.token = locked.token
     WHERE calls.id = locked.id AND locked.status = 'running'
@@ -146,12 +148,12 @@ WITH given AS (
 ), stored AS (
     INSERT INTO calls (
         id, app_name, path, type, status, reason, detail, error, exit_code, priority, delay_s, memory_mb,
-        route_revision, attempt, created_at, claimed_at, started_at, completed_at, stats, cold
+        route_revision, attempt, created_at, claimed_at, started_at, completed_at, stats, cold, stored_bytes
     )
     SELECT
         id, app_name, path, 'sync', status, reason, detail, error, exit_code, 0, 0, memory_mb,
         route_revision, attempt, coalesce(created_at, completed_at), claimed_at, started_at, completed_at,
-        stats::jsonb, cold
+        stats::jsonb, cold, 512 + octet_length(log)
     FROM given
     JOIN present ON present.name = given.app_name
     ORDER BY id

@@ -22,6 +22,7 @@ from common.store.server import PostgresServer, is_full, is_wrong
 ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
 CLOSE_TIMEOUT_S = 5.0
 GIVE_UP_TIMEOUT_S = 1.0
+IDLE_S = 10.0  # how long a connection is kept unused: another process may need it, where they are few
 FULL_RETRY_S = 0.2  # while the server has no connection for us at all
 _JSONB_VERSION = b"\x01"
 
@@ -113,7 +114,12 @@ class Database:
             finally:
                 await connection.close(timeout=CLOSE_TIMEOUT_S)
             pool = await asyncpg.create_pool(
-                connect=server.connect, min_size=1, max_size=pool_max, init=_set_codecs, reset=_keep
+                connect=server.connect,
+                min_size=1,
+                max_size=pool_max,
+                max_inactive_connection_lifetime=IDLE_S,
+                init=_set_codecs,
+                reset=_keep,
             )
         return cls(server, pool, pool_max)
 

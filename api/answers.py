@@ -136,6 +136,19 @@ class Log(Struct, frozen=True, kw_only=True):
 # -- whole answers -----------------------------------------------------------------------------------------------
 
 
+class FieldWarning(Struct, frozen=True, kw_only=True):
+    """What was ignored of the request, and what was probably meant."""
+
+    field: str
+    message: str
+
+
+Warnings = Annotated[
+    list[FieldWarning] | UnsetType,
+    Meta(description="What was ignored of the request; left out if nothing was."),
+]
+
+
 class Done(Struct, frozen=True, kw_only=True):
     """It is done."""
 
@@ -147,6 +160,7 @@ class AppAnswer(Struct, frozen=True, kw_only=True):
 
     message: str
     app: App
+    warnings: Warnings = UNSET
 
 
 class AppList(Struct, frozen=True, kw_only=True):
@@ -162,6 +176,7 @@ class RouteAnswer(Struct, frozen=True, kw_only=True):
 
     message: str
     route: Route
+    warnings: Warnings = UNSET
 
 
 class RouteList(Struct, frozen=True, kw_only=True):

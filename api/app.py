@@ -49,6 +49,7 @@ from api.oversized import Oversized
 from api.protocol import Runner
 from api.protocol_log import ProtocolLog
 from api.pusher import Pusher
+from api.query import check_query
 from api.queue_life import QueueLife
 from api.quotas import Quotas
 from api.rate_limit import RateLimit
@@ -87,7 +88,7 @@ _log = get_logger("app")
 def create_app(settings: Settings) -> web.Application:
     """The application; its parts open with it, and raise SettingsError for an address that needs tokens without any."""
     cors = Cors(settings.cors_origins)
-    middlewares = [finish, answer_errors, cors.answer_preflight, access]
+    middlewares = [finish, answer_errors, cors.answer_preflight, access, check_query]
     app = web.Application(middlewares=middlewares, client_max_size=0)
     app[SETTINGS] = settings
     app[OWN_ORIGIN] = settings.functions_own_origin

@@ -6,7 +6,6 @@ nothing; whether the route's function can take the payload is decided where the 
 
 import base64
 import re
-from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -14,7 +13,7 @@ from multidict import CIMultiDict
 
 from api.fields import said
 from api.idempotency import checked_key
-from api.schemas import FIELD_MAX_CHARS, converted, named, read_json
+from api.json_bodies import converted, read_json, strict_members
 from common.errors import (
     BodyTooLargeError,
     InvalidCallHeadersError,
@@ -29,10 +28,10 @@ from common.errors import (
     InvalidTimeoutError,
     MillraceError,
     RoutesMissingPathError,
-    UnknownFieldError,
 )
 from common.models import MAX_ASYNC_TIMEOUT, MAX_DELAY_S, MAX_PRIORITY, Headers, normalize_path
 from common.models.route import MAX_HEADERS_BYTES, validate_headers
+from common.wording import shown
 
 CALLS_MAX_BYTES = 32 * 1024 * 1024
 CALLS_MAX = 1000
@@ -101,7 +100,7 @@ def decode_calls(body: bytes, payload_max_bytes: int) -> AskedCall | list[AskedC
     _check_values(body)
     value = read_json(body, "")
     if isinstance(value, dict) and any(key.lower() == _CALLS for key in value):
-        return _each(_members(value, (_CALLS,))[_CALLS], payload_max_bytes)
+        return _each(strict_members(value, (_CALLS,))[_CALLS], payload_max_bytes)
     return _asked(value, payload_max_bytes)
 
 
@@ -117,9 +116,9 @@ def _check_values(body: bytes) -> None:
 
 def _each(value: object, payload_max_bytes: int) -> list[AskedCall | MillraceError]:
     if not isinstance(value, list):
-        raise InvalidJSONError(field=_CALLS)
+        raise InvalidJSONError(field=_CALLS, detail=f"calls must be a list of calls, not {shown(value)}")
     if not 1 <= len(value) <= CALLS_MAX:
-        raise InvalidCallsError(field=_CALLS)
+        raise InvalidCallsError(field=_CALLS, detail=f"got {len(value)}")
     found: list[AskedCall | MillraceError] = []
     for item in value:
         try:
@@ -130,7 +129,7 @@ def _each(value: object, payload_max_bytes: int) -> list[AskedCall | MillraceErr
 
 
 def _asked(value: object, payload_max_bytes: int) -> AskedCall:
-    fields = converted(_members(value, CallFields.__struct_fields__), CallFields)
+    fields = converted(strict_members(value, CallFields.__struct_fields__), CallFields)
     key = fields.idempotency_key
     return AskedCall(
         path=_path(fields.path),
@@ -144,16 +143,9 @@ def _asked(value: object, payload_max_bytes: int) -> AskedCall:
     )
 
 
-def _members(value: object, names: Sequence[str]) -> dict[str, object]:
-    for key in value if isinstance(value, dict) else ():
-        if key.lower() not in names:
-            raise UnknownFieldError(field=key[:FIELD_MAX_CHARS])
-    return named(value, set(names), "")
-
-
 def _path(path: str | None) -> str:
     if not path:
-        raise RoutesMissingPathError(field="path")
+        raise RoutesMissingPathError(field="path", detail='a call names its route, as in {"path": "/upper"}')
     try:
         return normalize_path(path)
     except InvalidError as error:
@@ -164,7 +156,9 @@ def _method(method: str | None) -> str:
     if method is None:
         return "POST"
     if not _METHOD.fullmatch(method):
-        raise InvalidMethodError(field="method")
+        raise InvalidMethodError(
+            field="method", detail=f"got {shown(method)}, but it must be capital letters, as POST"
+        )
     return method
 
 
@@ -190,7 +184,9 @@ def _number(number: int | None, name: str, allowed: range, invalid: type[Invalid
         return 0
     if number not in allowed:
         raise invalid(
-            f"{name} is out of range. It should be between {allowed[0]} and {allowed[-1]}", field=name
+            f"{name} is out of range. It should be between {allowed[0]} and {allowed[-1]}",
+            field=name,
+            detail=f"got {shown(number)}",
         )
     return number
 

@@ -20,6 +20,7 @@ from api.schemas import json_response
 from common.errors import (
     ConflictError,
     InvalidError,
+    MethodNotAllowedError,
     MillraceError,
     NotFoundError,
     PathNotFoundError,
@@ -29,6 +30,7 @@ from common.errors import (
 )
 from common.models import Error, ErrorBody
 from common.telemetry.logs import get_logger
+from common.wording import one_line
 
 STATUS_BY_KIND: dict[type[MillraceError], int] = {
     InvalidError: 400,
@@ -47,6 +49,7 @@ STATUS_BY_SLUG = {
     "foreign_host": 403,
     "foreign_origin": 403,
     "idempotency_key_reused": 422,
+    "method_not_allowed": 405,
     "not_acceptable": 406,
     "priority_not_allowed": 403,
     "rate_limited": 429,
@@ -161,8 +164,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if answer.status == 500:
             _log.exception("unexpected error", method=request.method, path=request.path)
         return error_response(answer)
-    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+    except web.HTTPNotFound:
         return await _unknown_path(request)
+    except web.HTTPMethodNotAllowed as error:
+        return _wrong_method(request, sorted(error.allowed_methods))
     except web.HTTPException as error:
         return error_response(APIError(error.status, error.reason))
     except Exception:  # noqa: BLE001 - the outermost guard: a bug answers 500, is logged, and tells the client nothing
@@ -170,8 +175,17 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error_response(api_error_of(MillraceError()))
 
 
+def _wrong_method(request: web.Request, allowed: list[str]) -> web.Response:
+    """405, with the methods that the path has. Fn v1 answers 404; none of its clients asks so."""
+    methods = ", ".join(allowed)
+    detail = f"{one_line(request.method)} {one_line(request.path)}. Allowed are {methods}"
+    response = error_response(api_error_of(MethodNotAllowedError(detail=detail)))
+    response.headers["Allow"] = methods
+    return response
+
+
 async def _unknown_path(request: web.Request) -> web.StreamResponse:
-    """404, also for a wrong method; but a path that is known without its last slash is redirected to, as by Fn v1."""
+    """404; but a path that is known without its last slash is redirected to, as by Fn v1."""
     raw_path = request.rel_url.raw_path
     if len(raw_path) > 1 and raw_path.endswith("/"):
         target = request.rel_url.with_path(raw_path[:-1], encoded=True, keep_query=True)

@@ -21,6 +21,7 @@ from common.errors import (
     MillraceError,
 )
 from common.models import CallStatus, clean_path, parse_id
+from common.wording import choice, shown
 
 PER_PAGE_DEFAULT = 30
 PER_PAGE_MAX = 100
@@ -53,7 +54,10 @@ def url_of(request: web.Request) -> URL:
     try:
         return request.url
     except ValueError as error:
-        raise HostMalformedError(field="Host") from error
+        raise HostMalformedError(
+            field="Host",
+            detail=f"got {shown(request.headers.get('Host', ''))}, but it must be HOST or HOST:PORT",
+        ) from error
 
 
 def call_id_of(request: web.Request, missing: type[MillraceError] = CallNotFoundError) -> UUID:
@@ -74,7 +78,7 @@ def limit_of(request: web.Request) -> int:
     """How much of the queue's head to show, 20 by default. Fn has no such path: a bad one is InvalidLimitError."""
     limit = _int64(request.query.get("limit", str(LIMIT_DEFAULT))) or 0
     if not 1 <= limit <= LIMIT_MAX:
-        raise InvalidLimitError(field="limit")
+        raise InvalidLimitError(field="limit", detail=f"got {shown(request.query.get('limit', ''))}")
     return limit
 
 
@@ -82,20 +86,18 @@ def wait_s_of(request: web.Request) -> float:
     """How many seconds to wait for the end of a call, 0 by default. Raises InvalidWaitError."""
     text = request.query.get("wait", "0")
     if not _SECONDS.fullmatch(text) or float(text) > WAIT_MAX_S:
-        raise InvalidWaitError(field="wait")
+        raise InvalidWaitError(field="wait", detail=f"got {shown(text)}")
     return float(text)
 
 
 def statuses_of(request: web.Request) -> tuple[CallStatus, ...]:
     """Which statuses to list, from ``status=queued,running``; none means all. Raises InvalidStatusError."""
     text = request.query.get("status", "")
-    try:
-        return tuple({CallStatus(name): None for name in text.split(",")}) if text else ()
-    except ValueError as error:
-        known = ", ".join(CallStatus)
-        raise InvalidStatusError(
-            f"{InvalidStatusError.default_message}: it should be one of {known}", field="status"
-        ) from error
+    names = dict.fromkeys(text.split(",")) if text else {}
+    for name in names:
+        if name not in set(CallStatus):
+            raise InvalidStatusError(field="status", detail=choice(name, CallStatus))
+    return tuple(CallStatus(name) for name in names)
 
 
 def flag_of(request: web.Request, name: str) -> bool:
@@ -129,7 +131,9 @@ def time_of(request: web.Request, name: str, invalid: type[MillraceError]) -> da
         return None
     seconds = _int64(text)
     if seconds is None:
-        raise invalid(field=name)
+        raise invalid(
+            field=name, detail=f"got {shown(text)}, but it must be whole seconds since 1970, as 1767225600"
+        )
     if not _FIRST.timestamp() <= seconds <= _LAST.timestamp():
         return _FIRST if seconds < 0 else _LAST
     return _EPOCH + timedelta(seconds=seconds)

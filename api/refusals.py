@@ -21,8 +21,9 @@ from api.descriptions.preface import (
     TOKEN_ERRORS,
 )
 from api.middlewares import api_error_of
+from api.query import is_strict
 from api.urls import Access, Endpoint
-from common.errors import MillraceError
+from common.errors import MillraceError, UnknownParameterError
 from common.models import Error, ErrorBody
 
 HEADERS = {401: (AUTHENTICATE,), 429: (RETRY_AFTER,), 503: (RETRY_AFTER,)}
@@ -121,4 +122,5 @@ def _standing(access: Access) -> Errors:
 
 def _all_errors(endpoint: Endpoint) -> Errors:
     part = PART_ERRORS.get(part_of(endpoint))
-    return (*endpoint.description.errors, *_standing(endpoint.access), *((part,) if part else ()))
+    strict = (UnknownParameterError,) if is_strict(endpoint) else ()
+    return (*endpoint.description.errors, *strict, *_standing(endpoint.access), *((part,) if part else ()))

@@ -1,13 +1,11 @@
 """The shapes on the wire: what request bodies may say, and how apps, routes and calls are shown.
 
-Requests are read as Fn v1 reads them (keys of any case, unknown ones ignored, null = absent), but a body must be one
-JSON value without doubled keys. Nothing here validates more than types; the models do.
+Requests are read as Fn v1 reads them (keys of any case, unknown ones ignored, null = absent). Nothing here validates
+more than types; the models do.
 """
 
-import json
-import re
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -15,36 +13,44 @@ from msgspec import UNSET, Struct, UnsetType
 
 from api import answers, overviews
 from api.fields import AppFields, RouteFields, Texts, TokenFields
-from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
+from api.json_bodies import converted, decode_members, named, read_json, refuse_unknown_in, unknown_members
+from common.errors import AppsMissingNewError, InvalidJSONError, MillraceError, RoutesMissingNewError
 from common.models import BODY_TEXT, FRAMING_UNIVERSAL, App, Call, Route, Token
 
 JSON = "application/json; charset=utf-8"
 JSON_MAX_BYTES = 1024 * 1024
-FIELD_MAX_CHARS = 100  # of a bad field's name in an answer
-
-_PLACE = re.compile(r" - at `\$\.(\w+)")
+# What Fn v1 shows of apps and routes, and its clients may send back: ours to set.
+READ_ONLY = ("app_name", "created_at", "updated_at")
+SHOWN_AROUND = ("message", "warnings")
 
 UINT64_MAX = 2**64 - 1  # msgspec knows no bound beyond 2**63
 
+T = TypeVar("T")
 Fields = TypeVar("Fields", bound=Struct)
 
 
-def decode_app(body: bytes) -> App:
+class Decoded(NamedTuple, Generic[T]):
+    """What a body says, and what in it was ignored."""
+
+    value: T
+    warnings: list[answers.FieldWarning]
+
+
+def decode_app(body: bytes) -> Decoded[App]:
     """The app of ``{"app": {…}}``. Raises InvalidJSONError, AppsMissingNewError."""
-    fields = _decode(body, "app", AppFields)
-    if fields is None:
-        raise AppsMissingNewError(field="app")
-    return App(name=fields.name or "", config=_texts(fields.config))
+    fields, warnings = _decode(body, "app", AppFields, AppsMissingNewError)
+    return Decoded(App(name=fields.name or "", config=_texts(fields.config)), warnings)
 
 
-def decode_route(body: bytes, app_name: str) -> Route:
-    """The route of ``{"route": {…}}``, its path as it was spelt. Raises InvalidJSONError, RoutesMissingNewError."""
-    fields = _decode(body, "route", RouteFields)
-    if fields is None:
-        raise RoutesMissingNewError(field="route")
+def decode_route(body: bytes, app_name: str) -> Decoded[Route]:
+    """The route of ``{"route": {…}}``, its path as it was spelt.
+
+    Raises InvalidJSONError, RoutesMissingNewError, UnknownFieldError.
+    """
+    fields, warnings = _decode(body, "route", RouteFields, RoutesMissingNewError)
     if (fields.memory or 0) > UINT64_MAX:
-        raise InvalidJSONError(field="route.memory")
-    return Route(
+        raise InvalidJSONError(field="route.memory", detail="route.memory must be at most 8192")
+    route = Route(
         app_name=app_name,
         path=fields.path or "",
         image=fields.image or "",
@@ -64,79 +70,30 @@ def decode_route(body: bytes, app_name: str) -> Route:
         retry=fields.retry,
         max_age=fields.max_age,
     )
+    return Decoded(route, warnings)
 
 
 def decode_token(body: bytes) -> TokenFields:
-    """The members of ``{"name": …, "scope": …, "app": …}``. Raises InvalidJSONError."""
-    members = named(read_json(body, ""), set(TokenFields.__struct_fields__), "")
-    return converted(members, TokenFields)
+    """The members of ``{"name": …, "scope": …, "app": …}``. Raises InvalidJSONError, UnknownFieldError."""
+    return decode_members(body, TokenFields)
 
 
-def read_json(body: bytes, name: str) -> object:
-    """The one value that *body* is, without doubled keys. Raises InvalidJSONError, naming *name* or the doubled key."""
-    try:
-        # The first is strict about everything but doubled keys, the second sees those.
-        msgspec.json.decode(body)
-        return json.loads(body, object_pairs_hook=_without_doubled_keys)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJSONError(field=name) from error
-
-
-def converted(members: dict[str, Any], shape: type[Fields], wrapper: str = "") -> Fields:
-    """*members* as *shape*. Raises InvalidJSONError naming the one of a wrong type, by its place in *wrapper*."""
-    try:
-        return msgspec.convert(members, shape)
-    except msgspec.ValidationError as error:
-        places = [wrapper] if wrapper else []
-        field = ".".join([*places, *_place(members, shape, error)])
-        raise InvalidJSONError(field=field[:FIELD_MAX_CHARS]) from error
-
-
-def named(value: object, names: set[str], wrapper: str) -> dict[str, Any]:
-    """The members of *value* that are called so in any case. Raises InvalidJSONError unless it has members."""
-    if not isinstance(value, dict):
-        raise InvalidJSONError(field=wrapper)
-    return _without_doubled_keys(
-        [(key.lower(), member) for key, member in value.items() if key.lower() in names]
-    )
-
-
-def _decode(body: bytes, wrapper: str, shape: type[Fields]) -> Fields | None:
-    value = read_json(body, wrapper)
-    inner = named({} if value is None else value, {wrapper}, wrapper).get(wrapper)
+def _decode(
+    body: bytes, wrapper: str, shape: type[Fields], missing: type[MillraceError]
+) -> tuple[Fields, list[answers.FieldWarning]]:
+    """What stands in *wrapper*, and what is said of members that nobody knows. Raises *missing* without any."""
+    outer = read_json(body, wrapper)
+    outer = {} if outer is None else outer
+    inner = named(outer, (wrapper,), wrapper).get(wrapper)
     if inner is None:
-        return None
-    return converted(named(inner, set(shape.__struct_fields__), wrapper), shape, wrapper)
-
-
-def _place(members: dict[str, Any], shape: type[Fields], error: msgspec.ValidationError) -> list[str]:
-    """Which member is of a wrong type, and which key of it where it is config or headers: msgspec doesn't say."""
-    found = _PLACE.search(str(error))
-    if found is None:
-        return []
-    name = found[1]
-    if isinstance(members[name], dict) and _fits({name: {}}, shape):
-        for key, value in members[name].items():
-            if not _fits({name: {key: value}}, shape):
-                return [name, key]
-    return [name]
-
-
-def _fits(members: dict[str, Any], shape: type[Fields]) -> bool:
-    try:
-        msgspec.convert(members, shape)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
-def _without_doubled_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise InvalidJSONError(field=key[:FIELD_MAX_CHARS])
-        found[key] = value
-    return found
+        around = unknown_members(outer, (wrapper, *SHOWN_AROUND))
+        came = f", but the body has {around[0].field}" if around else ""
+        raise missing(field=wrapper, detail=f'the body must be {{"{wrapper}": {{…}}}}{came}')
+    members = named(inner, shape.__struct_fields__, wrapper)
+    refuse_unknown_in(members, shape, wrapper)
+    ignored = unknown_members(outer, (wrapper, *SHOWN_AROUND))
+    ignored += unknown_members(inner, (*shape.__struct_fields__, *READ_ONLY), wrapper)
+    return converted(members, shape, wrapper), ignored
 
 
 def _texts(given: Texts | None) -> dict[str, str]:

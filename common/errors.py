@@ -11,17 +11,25 @@ The first block of classes are the error variables of the package page that the 
 XError, with the exact messages of Fn v1 (clients match on them). Slugs are stable: they may be matched on too.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, Self
+
+from common.wording import MAX_NAME_CHARS, did_you_mean, one_line
 
 
 class MillraceError(Exception):
-    """Base of all. ``slug`` is stable and machine-readable, ``field`` names the bad field where there is one."""
+    """Base of all. ``slug`` is stable and machine-readable, ``field`` names the bad field where there is one.
+
+    ``detail`` is added to the message: what came, and what is wanted. The message begins as it did without it.
+    """
 
     slug: ClassVar[str] = "internal_error"
     default_message: ClassVar[str] = "internal server error"
 
-    def __init__(self, message: str = "", *, field: str = "") -> None:
+    def __init__(self, message: str = "", *, field: str = "", detail: str = "") -> None:
         self.message = message or self.default_message
+        if detail:
+            self.message += f": {detail}"
         self.field = field
         super().__init__(self.message)
 
@@ -273,7 +281,7 @@ class AppsBeingRemovedError(UnavailableError):
     """Asked again later, it is not found; or it is there after all, if its removal failed."""
 
     slug = "app_being_removed"
-    default_message = "App is being removed"
+    default_message = "App is being removed: ask again in a few seconds"
 
 
 class CallsAlreadyExistError(ConflictError):
@@ -355,6 +363,28 @@ class UnknownFieldError(InvalidError):
     slug = "unknown_field"
     default_message = "Unknown field"
 
+    @classmethod
+    def of(cls, name: str, known: Iterable[str], place: str = "") -> Self:
+        """Of a member *name* of the object at *place*, which has the members *known*."""
+        known = sorted(known)
+        field = f"{place}.{name}" if place else name
+        hint = did_you_mean(name, known) or f" Known are {', '.join(known)}."
+        return cls(field=field[:MAX_NAME_CHARS], detail=f"{one_line(field)}.{hint}")
+
+
+class UnknownParameterError(InvalidError):
+    slug = "unknown_parameter"
+    default_message = "Unknown query parameter"
+
+    @classmethod
+    def of(cls, name: str, known: Iterable[str]) -> Self:
+        """Of a member *name* of a query that may have the members *known*."""
+        known = sorted(known)
+        listed = f" Known are {', '.join(known)}." if known else " There are none here."
+        return cls(
+            field=name[:MAX_NAME_CHARS], detail=f"{one_line(name)}.{did_you_mean(name, known) or listed}"
+        )
+
 
 class InvalidIdempotencyKeyError(InvalidError):
     slug = "invalid_idempotency_key"
@@ -385,12 +415,12 @@ class RoutesInvalidImageError(InvalidError):
 
 class RoutesInvalidJSONFramingError(InvalidError):
     slug = "route_json_framing_invalid"
-    default_message = "Invalid route json_framing: universal or line"
+    default_message = "Invalid route json_framing"
 
 
 class RoutesInvalidBodyEncodingError(InvalidError):
     slug = "route_body_encoding_invalid"
-    default_message = "Invalid route body_encoding: text or base64"
+    default_message = "Invalid route body_encoding"
 
 
 class RoutesInvalidRetryError(InvalidError):
@@ -450,17 +480,26 @@ class HostMalformedError(InvalidError):
 
 class ForeignHostError(InvalidError):
     slug = "foreign_host"
-    default_message = "Host is not served here without tokens"
+    default_message = (
+        "Host is not served here without tokens: ask for localhost, 127.0.0.1 or [::1], or create a token on the"
+        " machine of the api (`millrace tokens create NAME --scope admin`) and send it as `Authorization: Bearer TOKEN`"
+    )
 
 
 class ForeignOriginError(InvalidError):
     slug = "foreign_origin"
-    default_message = "Requests of other origins are refused"
+    default_message = (
+        "Requests of other origins are refused without tokens: list the origin in MILLRACE_CORS_ORIGINS of the api, or"
+        " create a token (`millrace tokens create NAME --scope admin`)"
+    )
 
 
 class ForeignClientError(InvalidError):
     slug = "foreign_client"
-    default_message = "Only this machine is served without tokens"
+    default_message = (
+        "Only this machine is served without tokens: create one on the machine of the api"
+        " (`millrace tokens create NAME --scope admin`) and send it as `Authorization: Bearer TOKEN`"
+    )
 
 
 class ServiceWorkerRefusedError(InvalidError):
@@ -472,12 +511,17 @@ class ServiceWorkerRefusedError(InvalidError):
 
 class UnauthorizedError(InvalidError):
     slug = "unauthorized"
-    default_message = "A valid token is needed"
+    default_message = (
+        "A valid token is needed: send one as `Authorization: Bearer TOKEN`. Whoever has a token of scope admin can"
+        " create it: `millrace tokens create NAME --scope invoke --app APP`"
+    )
 
 
 class ForbiddenError(InvalidError):
     slug = "forbidden"
-    default_message = "The token may not do this"
+    default_message = (
+        "The token may not do this: it is of another app, or of a smaller scope than this request needs"
+    )
 
 
 class PriorityNotAllowedError(InvalidError):
@@ -489,7 +533,7 @@ class RateLimitedError(UnavailableError):
     """``retry_after_s``: when the next request is let through, if none comes before."""
 
     slug = "rate_limited"
-    default_message = "Too many requests"
+    default_message = "Too many requests: ask again after the seconds in Retry-After"
 
     def __init__(self, retry_after_s: float = 0.0) -> None:
         super().__init__()
@@ -520,7 +564,12 @@ class LastAdminTokenError(ConflictError):
 
 class TooManyTokensError(ConflictError):
     slug = "too_many_tokens"
-    default_message = "There are as many tokens as there may be: revoke one first"
+    default_message = "There are as many tokens as there may be (1000): revoke one first"
+
+
+class MethodNotAllowedError(InvalidError):
+    slug = "method_not_allowed"
+    default_message = "Method not allowed"
 
 
 class NotAcceptableError(InvalidError):
@@ -530,7 +579,7 @@ class NotAcceptableError(InvalidError):
 
 class QueueFullError(UnavailableError):
     slug = "queue_full"
-    default_message = "Queue is full"
+    default_message = "Queue is full: MILLRACE_QUEUE_MAX_CALLS calls wait. Ask again later"
 
 
 class TooManyAppsError(ConflictError):
@@ -564,7 +613,7 @@ class QueueUnavailableError(UnavailableError):
     """``may_have_happened``: False where it is certain that what was asked for was not done."""
 
     slug = "queue_unavailable"
-    default_message = "Queue is unavailable"
+    default_message = "Queue is unavailable: Redis does not answer. Ask again in a few seconds"
 
     def __init__(self, *, may_have_happened: bool = True) -> None:
         super().__init__()
@@ -592,17 +641,17 @@ class TooManyFollowersError(UnavailableError):
 
 class QueueLostError(UnavailableError):
     slug = "queue_lost"
-    default_message = "Queue lost its data and is being restored"
+    default_message = "Queue lost its data and is being restored: ask again in a few seconds"
 
 
 class StoreUnavailableError(UnavailableError):
     slug = "store_unavailable"
-    default_message = "Datastore is unavailable"
+    default_message = "Datastore is unavailable: Postgres does not answer. Ask again in a few seconds"
 
 
 class RebuildUnderWayError(ConflictError):
     slug = "rebuild_under_way"
-    default_message = "The queue is being restored by another process"
+    default_message = "The queue is being restored by another process: wait until that has ended"
 
 
 class NotReservedError(ConflictError):
@@ -622,12 +671,15 @@ class ContainerVanishedError(UnavailableError):
 
 class SchemaTooNewError(FatalError):
     slug = "schema_too_new"
-    default_message = "Database schema is newer than this version of Millrace"
+    default_message = "Database schema is newer than this version of Millrace: install one that is as new"
 
 
 class SchemaChangedError(FatalError):
     slug = "schema_changed"
-    default_message = "An applied migration differs from the one of this version"
+    default_message = (
+        "An applied migration differs from the one of this version: use the version that made this database, or another"
+        " database"
+    )
 
 
 class ServerUnusableError(FatalError):

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 from common.engine import DEFAULT_SOCKET, engine_address
 from common.errors import SettingsError
 from common.service_links import is_service_link
+from common.wording import choice, did_you_mean, one_line, shown
 
 PREFIX = "MILLRACE_"
 LEASE_MIN_S = 1.0
@@ -26,14 +27,28 @@ Priority = Annotated[int, Meta(ge=0, le=2)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Days = Annotated[float, Meta(gt=0, le=3650)]
 Hours = Annotated[float, Meta(gt=0, le=87600)]
-Directory = Annotated[str, Meta(pattern="^/")]
-OptionalDirectory = Annotated[str, Meta(pattern="^(/|$)")]
-KeyPart = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Directory = Annotated[str, Meta(pattern="^/", description="an absolute path, as /var/lib/millrace")]
+OptionalDirectory = Annotated[str, Meta(pattern="^(/|$)", description="an absolute path, or nothing")]
+KeyPart = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="1 to 64 letters, digits, `_`, `.` and `-`")
+]
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
 _ORIGIN = r"https?://[A-Za-z0-9.\[\]:_-]+"
-Origins = Annotated[str, Meta(pattern=rf"^(\*|{_ORIGIN}( *, *{_ORIGIN})*)?\Z")]
-Url = Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z")]
-Secret = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{0,512}\Z")]
+_ORIGINS = "origins without a path, separated by commas, as https://app.example, or *"
+Origins = Annotated[str, Meta(pattern=rf"^(\*|{_ORIGIN}( *, *{_ORIGIN})*)?\Z", description=_ORIGINS)]
+Url = Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z", description="an address, as http://127.0.0.1:8080")]
+Secret = Annotated[
+    str, Meta(pattern=r"^[\x21-\x7e]{0,512}\Z", description="at most 512 visible ASCII characters")
+]
+
+_UNITS = {
+    "_per_s": " a second",
+    "_s": " of seconds",
+    "_days": " of days",
+    "_hours": " of hours",
+    "_mb": " of MiB",
+}
+_NOT_SHOWN = ("token", "url")  # how names of settings end whose values may hold a secret
 
 
 def default_data_dir() -> str:
@@ -140,10 +155,13 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         for name, value in environ.items()
         if name.startswith(PREFIX) and not is_service_link(name.removeprefix(PREFIX), value)
     }
-    known = Settings.__struct_fields__
+    known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
     for name in given:
-        if name.lower() not in known or name != name.upper():
-            raise SettingsError(f"{PREFIX}{name} is not a setting", field=f"{PREFIX}{name}")
+        if PREFIX + name not in known:
+            spelt = PREFIX + name
+            raise SettingsError(
+                f"{one_line(spelt)} is not a setting.{did_you_mean(spelt, known)}", field=spelt
+            )
     values = {}
     for name, value in given.items():
         values[name.lower()] = value
@@ -160,12 +178,36 @@ def _parse(values: dict[str, str]) -> Settings:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         name = next(iter(values))
-        wrong, _, _ = str(error).partition(" - at `$")
-        choices = ", ".join(get_args(get_type_hints(Settings)[name]))
-        expected = f" (one of {choices})" if choices else ""
-        raise SettingsError(
-            f"{PREFIX}{name.upper()}: {wrong}{expected}", field=PREFIX + name.upper()
-        ) from error
+        variable = PREFIX + name.upper()
+        raise SettingsError(f"{variable}: {_wrong(name, values[name])}", field=variable) from error
+
+
+def _wrong(name: str, value: str) -> str:
+    """What came, and what is wanted. A secret is not repeated, nor a URL, which may hold a password."""
+    choices = get_args(get_type_hints(Settings)[name])
+    if choices:
+        return choice(value, map(str, choices))
+    came = "the value" if name.endswith(_NOT_SHOWN) else f"got {shown(value)}, but it"
+    return f"{came} must be {_wanted(name)}"
+
+
+def _wanted(name: str) -> str:
+    """What a value of this setting must be, in words: as its type describes it, else a number within its bounds."""
+    info = inspect.type_info(Settings)
+    kinds = {field.name: field.type for field in info.fields} if isinstance(info, inspect.StructType) else {}
+    kind = kinds[name]
+    if isinstance(kind, inspect.Metadata):
+        return str((kind.extra_json_schema or {}).get("description", "another value"))
+    if not isinstance(kind, (inspect.IntType, inspect.FloatType)):
+        return "another value"
+    number = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
+    bounds = [
+        (f"above {kind.gt:.15g}" if kind.gt is not None else ""),
+        (f"at least {kind.ge:.15g}" if kind.ge is not None else ""),
+        (f"at most {kind.le:.15g}" if kind.le is not None else ""),
+    ]
+    unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+    return f"{number}{unit}, {' and '.join(bound for bound in bounds if bound)}"
 
 
 def _check_times(settings: Settings) -> None:
@@ -175,14 +217,21 @@ def _check_times(settings: Settings) -> None:
     """
     if settings.lease_s < LEASE_MIN_S:
         variable = PREFIX + "LEASE_S"
-        raise SettingsError(f"{variable}: must be at least {LEASE_MIN_S:g}", field=variable)
+        raise SettingsError(
+            f"{variable}: got {settings.lease_s:g}, but it must be at least {LEASE_MIN_S:g}", field=variable
+        )
     if settings.heartbeat_stale_s < 2 * settings.heartbeat_s:
         variable = PREFIX + "HEARTBEAT_STALE_S"
-        raise SettingsError(f"{variable}: must be at least twice {PREFIX}HEARTBEAT_S", field=variable)
+        raise SettingsError(
+            f"{variable}: got {settings.heartbeat_stale_s:g}, but it must be at least twice {PREFIX}HEARTBEAT_S, which"
+            f" is {settings.heartbeat_s:g}",
+            field=variable,
+        )
     if settings.idempotency_keys_keep_hours > 24 * settings.calls_keep_days:
         variable = PREFIX + "IDEMPOTENCY_KEYS_KEEP_HOURS"
         raise SettingsError(
-            f"{variable}: must not be longer than {PREFIX}CALLS_KEEP_DAYS, of {settings.calls_keep_days:g} days",
+            f"{variable}: got {settings.idempotency_keys_keep_hours:g}, but it must not be longer than"
+            f" {PREFIX}CALLS_KEEP_DAYS, of {settings.calls_keep_days:g} days",
             field=variable,
         )
 

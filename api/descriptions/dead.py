@@ -15,6 +15,7 @@ from common.errors import (
     InvalidSelectionError,
     QueueFullError,
     StoreUnavailableError,
+    UnknownFieldError,
 )
 from common.models import CallStatus, Detail, Reason
 
@@ -26,7 +27,7 @@ DEAD = replace(
     attempt=5,
 )
 SELECTION = json(dead.SelectionFields(app="mine"))
-ERRORS = (*JSON_ERRORS, InvalidSelectionError, AppsNotFoundError, StoreUnavailableError)
+ERRORS = (*JSON_ERRORS, UnknownFieldError, InvalidSelectionError, AppsNotFoundError, StoreUnavailableError)
 
 DESCRIPTIONS: Descriptions = {
     dead.list_dead: Description(

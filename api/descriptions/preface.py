@@ -8,6 +8,7 @@ from common.errors import (
     ForeignHostError,
     ForeignOriginError,
     InvokeNotSupportedError,
+    MethodNotAllowedError,
     MillraceError,
     PathMalformedError,
     PathNotFoundError,
@@ -23,11 +24,13 @@ function answers. The api follows the contract of Fn v1: success is 200 (202 for
 after something was created.
 
 Errors have one shape, `{"error": {"message", "code", "fields"}}`. `message` is for people, `code` is stable and may \
-be matched on, `fields` names the field that is wrong. A path that is not known, and a method that a path does not \
-have, is 404 `path_not_found`; a slash too many at its end is redirected.
+be matched on, `fields` names the field that is wrong. A path that is not known is 404 `path_not_found`, a slash too \
+many at its end is redirected. A method that a path does not have is 405 `method_not_allowed`.
 
 Instants are RFC 3339 in UTC with milliseconds. Lists come in pages: `per_page` of them, and `next_cursor` is empty \
-when the page was not full. Keys of JSON bodies may have any case, unknown ones are ignored, doubled ones refused.\
+when the page was not full. Keys of JSON bodies may have any case; doubled ones are refused. Unknown members \
+and query parameters are refused too, but where Fn v1 ignores them: bodies of apps and routes are answered with \
+`warnings` then, queries with the header `Millrace-Warning`.\
 """
 
 EVERY_ERROR = (
@@ -44,7 +47,7 @@ EVERY_ERROR = (
         501, "transfer_coding_unsupported", "Transfer-Encoding is gzip, chunked: only chunked is understood"
     ),
 )
-ELSEWHERE = (PathNotFoundError,)
+ELSEWHERE = (PathNotFoundError, MethodNotAllowedError)
 TOKEN_ERRORS = (UnauthorizedError, ForbiddenError, RateLimitedError, StoreUnavailableError)
 # Of an api process that serves only the other half.
 PART_ERRORS = {"v1": APINotSupportedError, "r": InvokeNotSupportedError}

@@ -35,6 +35,7 @@ from common.errors import (
     StoreUnavailableError,
     TooManyAppsError,
     TooManyRoutesError,
+    UnknownFieldError,
 )
 
 FIELD_ERRORS = (
@@ -51,6 +52,7 @@ FIELD_ERRORS = (
     RoutesInvalidBodyEncodingError,
     RoutesInvalidRetryError,
     RoutesInvalidMaxAgeError,
+    UnknownFieldError,
 )
 PATH_ERRORS = (PathMalformedError, FoundDynamicURLError, RoutesInvalidPathError)
 APP_ERRORS = (AppsMissingNameError, AppsTooLongNameError, AppsInvalidNameError)

@@ -18,6 +18,7 @@ from common.errors import (
     StoreUnavailableError,
     TokenNotFoundError,
     TooManyTokensError,
+    UnknownFieldError,
 )
 from common.models import Scope
 
@@ -40,6 +41,7 @@ DESCRIPTIONS: Descriptions = {
         answers={"200": json(replace(TOKEN, token=SECRET))},
         errors=(
             *JSON_ERRORS,
+            UnknownFieldError,
             InvalidTokenError,
             AppsNotFoundError,
             FirstTokenError,

@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from aiohttp import web
+from msgspec import UNSET
 
-from api.answers import AppAnswer, AppList, Done
+from api.answers import AppAnswer, AppList, Done, FieldWarning
 from api.keys import ANNOUNCER, BODIES, QUEUE, ROUTES, STORE, TOKENS
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of
-from api.schemas import JSON_MAX_BYTES, app_json, decode_app, json_response
+from api.schemas import JSON_MAX_BYTES, Decoded, app_json, decode_app, json_response
 from api.tokens import TOKEN
 from common.errors import AppsNameImmutableError, QueueUnavailableError
 from common.models import App, AppFilter
 from common.models.app import validate_config
+from common.wording import shown
 
 BATCH = 200  # of calls, or of keys, that are removed together
 BEFORE_ALL_IDS = UUID(int=0)
@@ -37,10 +39,10 @@ async def list_apps(request: web.Request) -> web.Response:
 
 
 async def create_app(request: web.Request) -> web.Response:
-    app = await _body(request)
+    app, warnings = await _body(request)
     app.validate()
     created = await request.app[STORE].insert_app(app.set_defaults(datetime.now(UTC)))
-    return _answer("App successfully created", created)
+    return _answer("App successfully created", created, warnings)
 
 
 async def get_app(request: web.Request) -> web.Response:
@@ -50,13 +52,15 @@ async def get_app(request: web.Request) -> web.Response:
 
 async def update_app(request: web.Request) -> web.Response:
     name = app_name_of(request)
-    change = await _body(request)
+    change, warnings = await _body(request)
     if change.name not in ("", name):
-        raise AppsNameImmutableError(field="app.name")
+        raise AppsNameImmutableError(
+            field="app.name", detail=f"the app is {name}, the body names {shown(change.name)}"
+        )
     validate_config(change.config, "app.config")
     app = await request.app[STORE].update_app(App(name=name, config=change.config))
     request.app[ROUTES].forget(name)
-    return _answer("App successfully updated", app)
+    return _answer("App successfully updated", app, warnings)
 
 
 async def delete_app(request: web.Request) -> web.Response:
@@ -98,10 +102,10 @@ async def _cancel_in_queue(request: web.Request, unfinished: Sequence[UUID]) -> 
     return True
 
 
-async def _body(request: web.Request) -> App:
+async def _body(request: web.Request) -> Decoded[App]:
     async with request.app[BODIES].body(request, JSON_MAX_BYTES) as body:
         return decode_app(body)
 
 
-def _answer(message: str, app: App) -> web.Response:
-    return json_response(AppAnswer(message=message, app=app_json(app)))
+def _answer(message: str, app: App, warnings: Sequence[FieldWarning] = ()) -> web.Response:
+    return json_response(AppAnswer(message=message, app=app_json(app), warnings=list(warnings) or UNSET))

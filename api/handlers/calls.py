@@ -37,6 +37,7 @@ from common.errors import (
 )
 from common.models import CallFilter
 from common.store.base import CallResult, Datastore
+from common.wording import shown
 
 STATUS = "Millrace-Status"
 
@@ -99,7 +100,9 @@ async def get_log(request: web.Request) -> web.StreamResponse:
     except CallNotFoundError as error:
         raise CallLogNotFoundError from error
     if not call.status.is_final:
-        raise CallLogNotFoundError
+        raise CallLogNotFoundError(
+            detail=f"the call is {call.status}. Its log is there once it has ended; ?follow=1 sends it as it grows"
+        )
     content_type = _accepted(request)
     try:
         log = await store.get_log(app_name, call_id)
@@ -143,4 +146,6 @@ def _accepted(request: web.Request) -> str:
         for part, content_type in (("application/json", JSON), ("text/plain", TEXT), ("*/*", JSON)):
             if part in accept:
                 return content_type
-    raise NotAcceptableError(field="Accept")
+    raise NotAcceptableError(
+        field="Accept", detail=f"got {shown(', '.join(accepts))}, but a log is application/json or text/plain"
+    )

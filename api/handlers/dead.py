@@ -11,13 +11,15 @@ from msgspec import Struct
 
 from api.answers import CallList, Purged, Requeued, RequeuedCall
 from api.fields import said
+from api.json_bodies import decode_members
 from api.keys import BODIES, RETRIES, STORE
 from api.parameters import per_page_of
-from api.schemas import JSON_MAX_BYTES, call_json, converted, json_response, named, read_json
+from api.schemas import JSON_MAX_BYTES, call_json, json_response
 from common.errors import InvalidCursorError, InvalidSelectionError
 from common.models import parse_id
 from common.store.base import Datastore
 from common.store.steering import FoundDead
+from common.wording import shown
 
 MAX_CALLS = 1000
 MAX_BYTES = 128 * 1024 * 1024  # of payloads, results and logs that one request may move
@@ -97,9 +99,8 @@ async def _find(store: Datastore, selection: Selection) -> list[FoundDead]:
 
 
 def decode_selection(body: bytes) -> Selection:
-    """The calls that a body means. Raises InvalidJSONError, InvalidSelectionError."""
-    members = named(read_json(body, ""), set(SelectionFields.__struct_fields__), "")
-    fields = converted(members, SelectionFields)
+    """The calls that a body means. Raises InvalidJSONError, UnknownFieldError, InvalidSelectionError."""
+    fields = decode_members(body, SelectionFields)
     given = [name for name in ("ids", "app", "all") if getattr(fields, name) not in (None, False)]
     if len(given) != 1:
         raise InvalidSelectionError(field=given[0] if given else "ids")
@@ -112,12 +113,16 @@ def decode_selection(body: bytes) -> Selection:
 
 def _ids(texts: list[str]) -> tuple[UUID, ...]:
     if not 1 <= len(texts) <= MAX_CALLS:
-        raise InvalidSelectionError(f"ids must name 1 to {MAX_CALLS} calls", field="ids")
-    ids = [parse_id(text) for text in texts]
-    known = tuple(found for found in ids if found is not None)
-    if len(known) < len(texts):
-        raise InvalidSelectionError(f"ids[{ids.index(None)}] is not the id of a call", field="ids")
-    return known
+        raise InvalidSelectionError(f"ids must name 1 to {MAX_CALLS} calls, not {len(texts)}", field="ids")
+    ids = []
+    for place, text in enumerate(texts):
+        call_id = parse_id(text)
+        if call_id is None:
+            raise InvalidSelectionError(
+                f"ids[{place}] is not the id of a call: got {shown(text)}", field="ids"
+            )
+        ids.append(call_id)
+    return tuple(ids)
 
 
 def _cursor_of(request: web.Request) -> UUID | None:
@@ -125,5 +130,7 @@ def _cursor_of(request: web.Request) -> UUID | None:
     text = request.query.get("cursor", "")
     cursor = parse_id(text)
     if text and cursor is None:
-        raise InvalidCursorError(field="cursor")
+        raise InvalidCursorError(
+            field="cursor", detail=f"got {shown(text)}, but it must be a next_cursor, or nothing"
+        )
     return cursor

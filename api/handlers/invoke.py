@@ -37,6 +37,7 @@ from common.errors import (
     MillraceError,
 )
 from common.models import MAX_DELAY_S, MAX_PRIORITY, TYPE_ASYNC, CallStatus, Route, new_id
+from common.wording import shown
 
 IGNORED = "Millrace-Ignored"
 PRIORITY = "Millrace-Priority"
@@ -178,7 +179,7 @@ def _integer_of(headers: CIMultiDictProxy[str], name: str, largest: int, invalid
     """The header as a plain decimal number, 0 without one. Raises *invalid* for another spelling or a larger number."""
     values = headers.getall(name, ["0"])
     if len(values) != 1 or not _INTEGER.fullmatch(values[0]):
-        raise invalid(f"{name} is not a number in 0..{largest}", field=name)
+        raise invalid(f"{name} is not a number in 0..{largest}: got {shown(', '.join(values))}", field=name)
     if int(values[0]) > largest:
-        raise invalid(field=name)
+        raise invalid(field=name, detail=f"got {shown(values[0])}")
     return int(values[0])

@@ -11,6 +11,7 @@ from api.schemas import JSON_MAX_BYTES, decode_token, json_response, token_json
 from api.tokens import TOKEN
 from common.errors import InvalidTokenError, TokenNotFoundError
 from common.models import Scope, Token, hash_secret, new_id, new_secret, parse_id
+from common.wording import choice
 
 
 async def list_tokens(request: web.Request) -> web.Response:
@@ -50,7 +51,10 @@ async def _body(request: web.Request, hashed: bytes) -> Token:
     try:
         scope = Scope(fields.scope or "")
     except ValueError as error:
-        raise InvalidTokenError(f"A token's scope is one of {', '.join(Scope)}", field="scope") from error
+        scopes = choice(fields.scope or "", map(str, Scope))
+        raise InvalidTokenError(
+            f"A token's scope is one of {', '.join(Scope)}: {scopes}", field="scope"
+        ) from error
     return Token(
         id=new_id(),
         name=fields.name or "",

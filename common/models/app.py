@@ -14,6 +14,7 @@ from common.errors import (
     AppsTooLongNameError,
     InvalidConfigError,
 )
+from common.wording import shown
 
 MAX_APP_NAME_BYTES = 30
 # No process can be given a variable of more than 128 KiB, nor, with its arguments, much more than 1 MiB of them all.
@@ -70,9 +71,13 @@ def validate_app_name(name: str) -> None:
     if not name:
         raise AppsMissingNameError(field="app.name")
     if len(name.encode()) > MAX_APP_NAME_BYTES:
-        raise AppsTooLongNameError(field="app.name")
+        raise AppsTooLongNameError(
+            field="app.name", detail=f"got {shown(name)} of {len(name.encode())} bytes"
+        )
     if not _APP_NAME.fullmatch(name):
-        raise AppsInvalidNameError(field="app.name")
+        raise AppsInvalidNameError(
+            field="app.name", detail=f"got {shown(name)}, but it must be letters, digits, _ and -"
+        )
 
 
 def validate_config(config: Config, field: str) -> None:
@@ -84,7 +89,7 @@ def validate_config(config: Config, field: str) -> None:
     for key, value in config.items():
         named = f"{field}.{key[:MAX_NAMED_CHARS]!r}"
         if not key or "=" in key or "\0" in key or "\0" in value:
-            raise InvalidConfigError(field=named)
+            raise InvalidConfigError(field=named, detail=f"wrong is the key {shown(key)}, or its value")
         size_bytes = len(key.encode()) + len(value.encode())
         if size_bytes > MAX_VARIABLE_BYTES:
             raise InvalidConfigError(

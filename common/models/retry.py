@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from common.errors import RoutesInvalidRetryError
+from common.wording import did_you_mean, shown
 
 MAX_RETRY_ATTEMPTS = 20
 MAX_BACKOFF_S = 24 * 3600
@@ -44,11 +45,14 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         ):
             if not 1 <= value <= most:
                 raise RoutesInvalidRetryError(
-                    f"retry.{name} must be 1 to {most}", field=f"route.retry.{name}"
+                    f"retry.{name} must be 1 to {most}, not {shown(value)}", field=f"route.retry.{name}"
                 )
-        if not set(self.on) <= set(RETRIABLE):
-            choices = ", ".join(RETRIABLE)
-            raise RoutesInvalidRetryError(f"retry.on may name {choices}", field="route.retry.on")
+        for reason in self.on:
+            if reason not in RETRIABLE:
+                raise RoutesInvalidRetryError(
+                    f"retry.on may name {', '.join(RETRIABLE)}, not {shown(reason)}.{did_you_mean(reason, RETRIABLE)}",
+                    field="route.retry.on",
+                )
 
     def delay_ms(self, reason: str | None, attempt: int, draw: float) -> int | None:
         """How long to wait after failed attempt number *attempt*; None: that was the last one, or no reason to retry.

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from common.errors import (
     FoundDynamicURLError,
+    InvalidError,
     InvalidHeadersError,
     PathMalformedError,
     RoutesInvalidBodyEncodingError,
@@ -36,6 +37,7 @@ from common.errors import (
 from common.models.app import MAX_NAMED_CHARS, App, Config, merge_config, validate_config
 from common.models.image import parse_image
 from common.models.retry import RetryPolicy
+from common.wording import choice, shown
 
 TYPE_NONE = ""
 TYPE_SYNC = "sync"
@@ -49,6 +51,11 @@ FRAMING_UNIVERSAL = "universal"  # what every published reader of Fn's json form
 FRAMING_LINE = "line"  # one object a line
 BODY_TEXT = "text"
 BODY_BASE64 = "base64"
+
+TYPES = (TYPE_SYNC, TYPE_ASYNC)
+FORMATS = (FORMAT_DEFAULT, FORMAT_HTTP, FORMAT_JSON)
+FRAMINGS = (FRAMING_UNIVERSAL, FRAMING_LINE)
+BODY_ENCODINGS = (BODY_TEXT, BODY_BASE64)
 
 DEFAULT_TIMEOUT = 30  # seconds
 DEFAULT_IDLE_TIMEOUT = 30  # seconds
@@ -121,10 +128,10 @@ class Route(Struct, frozen=True, kw_only=True):
             raise RoutesMissingAppNameError(field="route.app_name")
         validate_path(self.path)
         self._validate_image()
-        if self.type not in (TYPE_SYNC, TYPE_ASYNC):
-            raise RoutesInvalidTypeError(field="route.type")
-        if self.format not in (FORMAT_DEFAULT, FORMAT_HTTP, FORMAT_JSON):
-            raise RoutesInvalidFormatError(field="route.format")
+        if self.type not in TYPES:
+            raise RoutesInvalidTypeError(field="route.type", detail=choice(self.type, TYPES))
+        if self.format not in FORMATS:
+            raise RoutesInvalidFormatError(field="route.format", detail=choice(self.format, FORMATS))
         self._validate_limits()
         validate_headers(self.headers)
         validate_config(self.config, "route.config")
@@ -132,28 +139,37 @@ class Route(Struct, frozen=True, kw_only=True):
         if self.retry is not None:
             self.retry.validate()
         if not 0 <= (self.max_age or 0) <= MAX_AGE_S:
-            raise RoutesInvalidMaxAgeError(field="route.max_age")
+            raise RoutesInvalidMaxAgeError(field="route.max_age", detail=f"got {shown(self.max_age)}")
 
     def _validate_json(self) -> None:
-        if self.json_framing not in (FRAMING_UNIVERSAL, FRAMING_LINE):
-            raise RoutesInvalidJSONFramingError(field="route.json_framing")
-        if self.body_encoding not in (BODY_TEXT, BODY_BASE64):
-            raise RoutesInvalidBodyEncodingError(field="route.body_encoding")
+        if self.json_framing not in FRAMINGS:
+            raise RoutesInvalidJSONFramingError(
+                field="route.json_framing", detail=choice(self.json_framing, FRAMINGS)
+            )
+        if self.body_encoding not in BODY_ENCODINGS:
+            raise RoutesInvalidBodyEncodingError(
+                field="route.body_encoding", detail=choice(self.body_encoding, BODY_ENCODINGS)
+            )
 
     def _validate_image(self) -> None:
         if not self.image:
             raise RoutesMissingImageError(field="route.image")
         if parse_image(self.image) is None:
-            raise RoutesInvalidImageError(field="route.image")
+            raise RoutesInvalidImageError(
+                field="route.image",
+                detail=f"got {shown(self.image)}, but it must be [REGISTRY/]NAME[:TAG][@DIGEST], in small letters",
+            )
 
     def _validate_limits(self) -> None:
         longest = MAX_ASYNC_TIMEOUT if self.type == TYPE_ASYNC else MAX_SYNC_TIMEOUT
         if not 1 <= self.timeout <= longest:
-            raise RoutesInvalidTimeoutError(field="route.timeout")
+            raise RoutesInvalidTimeoutError(
+                field="route.timeout", detail=f"got {self.timeout}, the type is {self.type}"
+            )
         if not 1 <= self.idle_timeout <= MAX_IDLE_TIMEOUT:
-            raise RoutesInvalidIdleTimeoutError(field="route.idle_timeout")
+            raise RoutesInvalidIdleTimeoutError(field="route.idle_timeout", detail=f"got {self.idle_timeout}")
         if not 1 <= self.memory <= ROUTE_MAX_MEMORY:
-            raise RoutesInvalidMemoryError(field="route.memory")
+            raise RoutesInvalidMemoryError(field="route.memory", detail=f"got {self.memory}")
 
     def merge(self, change: "Route") -> "Route":
         """Fn v1's PATCH: non-zero fields replace, config and headers merge; identity never changes."""
@@ -263,18 +279,30 @@ def validate_path(path: str) -> None:
     if not path:
         raise RoutesMissingPathError(field="route.path")
     if _BAD_ESCAPE.search(path) or path.startswith(":"):
-        raise PathMalformedError(field="route.path")
+        raise _bad_path(
+            PathMalformedError, path, "a % must begin an escape like %20, and : may not come first"
+        )
     try:
         decoded = unquote(path, errors="strict")
     except UnicodeDecodeError as error:
-        raise PathMalformedError(field="route.path") from error
+        raise _bad_path(PathMalformedError, path, "its escapes must be UTF-8") from error
     if _CONTROL.search(decoded):
-        raise PathMalformedError(field="route.path")
+        raise _bad_path(PathMalformedError, path, "it may hold no control characters")
     if ":" in decoded:
-        raise FoundDynamicURLError(field="route.path")
+        raise _bad_path(
+            FoundDynamicURLError, path, "it may hold no : (parameters like /:name are not supported)"
+        )
+    if not path.startswith("/"):
+        raise _bad_path(RoutesInvalidPathError, path, f"it must begin with a slash: {shown('/' + path)}")
     # A query, a fragment or a doubly escaped path could never be looked up again; Fn v1 stored such paths, unreachable.
-    if not path.startswith("/") or set("%?#") & set(decoded) or len(path.encode()) > MAX_PATH_BYTES:
-        raise RoutesInvalidPathError(field="route.path")
+    if set("%?#") & set(decoded):
+        raise _bad_path(RoutesInvalidPathError, path, "it may hold no ?, # or escaped %")
+    if len(path.encode()) > MAX_PATH_BYTES:
+        raise _bad_path(RoutesInvalidPathError, path, f"it may have {MAX_PATH_BYTES} bytes")
+
+
+def _bad_path(error: type[InvalidError], path: str, wanted: str) -> InvalidError:
+    return error(field="route.path", detail=f"got {shown(path)}, but {wanted}")
 
 
 def validate_headers(headers: Headers, field: str = "route.headers") -> None:
@@ -282,7 +310,11 @@ def validate_headers(headers: Headers, field: str = "route.headers") -> None:
     total_bytes = 0
     for name, values in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not all(_HEADER_VALUE.fullmatch(value) for value in values):
-            raise InvalidHeadersError(field=f"{field}.{name[:MAX_NAMED_CHARS]!r}")
+            raise InvalidHeadersError(
+                field=f"{field}.{name[:MAX_NAMED_CHARS]!r}",
+                detail=f"{shown(name)} and its values must be possible in HTTP: a name of letters, digits and -, values"
+                " in one line",
+            )
         total_bytes += sum(len(name) + len(value.encode()) for value in values)
     if total_bytes > MAX_HEADERS_BYTES:
         raise InvalidHeadersError(f"Route headers may have {MAX_HEADERS_BYTES} bytes together", field=field)

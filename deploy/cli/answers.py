@@ -97,9 +97,30 @@ def refusal(what: str, answer: Answer) -> ClientError:
     except msgspec.MsgspecError:
         text = answer.body[:500].decode(errors="replace").strip()
         return ClientError(f"{what}: the api answered {answer.status} {text}{hint}", status=answer.status)
-    named = f": {error.fields}" if error.fields else ""
+    named = f": {error.fields}" if error.fields and error.fields not in error.message else ""
     said = f"{error.message}{named} ({answer.status} {error.code}){hint}"
     return ClientError(said, status=answer.status, is_of_api=True, code=error.code)
+
+
+class _Warning(msgspec.Struct):
+    field: str
+    message: str
+
+
+class _Warned(msgspec.Struct):
+    warnings: list[_Warning] = []
+
+
+def warnings_in(answer: Answer) -> list[str]:
+    """What the api says that it ignored of the request, in a sentence each."""
+    told = [answer.headers["Millrace-Warning"]] if "Millrace-Warning" in answer.headers else []
+    if b'"warnings":' not in answer.body:
+        return told
+    try:
+        found = msgspec.json.decode(answer.body, type=_Warned).warnings
+    except msgspec.MsgspecError:  # a function's answer, or a log
+        return told
+    return told + [f"{one.field}: {one.message}" for one in found]
 
 
 def decode(body: bytes, shape: type[T]) -> T:

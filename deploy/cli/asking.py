@@ -19,7 +19,7 @@ from common.settings import load_settings
 from deploy.cli.address import find_address
 from deploy.cli.answers import BadAddressError, UnreachableError
 from deploy.cli.client import Client
-from deploy.cli.terminal import Terminal
+from deploy.cli.terminal import Terminal, printable
 
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
@@ -120,6 +120,8 @@ def ask(url: str, work: Callable[[Api], Awaitable[None]]) -> None:
         settings = load_settings(os.environ)
         async with Client(find_address(url, settings), settings.token) as client:
             await work(Api(client, terminal))
+            for warning in client.warnings:
+                terminal.remark(printable(f"warning: {warning}"))
 
     with exits_on_trouble(terminal):
         asyncio.run(run())

@@ -24,6 +24,7 @@ from deploy.cli.answers import (
     UnreachableError,
     decode,
     refusal,
+    warnings_in,
 )
 
 ANSWER_S = 15.0
@@ -67,6 +68,7 @@ class Client:
                 f"{url!r} is no address of an api, like http://127.0.0.1:8080: {error}"
             ) from error
         self._url = url
+        self.warnings: list[str] = []  # what the api ignored of the requests so far
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,6 +92,7 @@ class Client:
         answer = await self.send(method, path, body, query=query, headers=headers, answer_s=answer_s)
         if answer.status >= 300:
             raise refusal(f"{method} {path}", answer)
+        self.warnings += warnings_in(answer)
         return answer.body
 
     async def send(

@@ -89,14 +89,36 @@ def test_what_is_only_like_a_kubernetes_variable_is_refused(variable: str) -> No
 
 def test_a_wrong_choice_is_told_the_right_ones() -> None:
     with pytest.raises(
-        SettingsError, match=r"^MILLRACE_NETWORK: Invalid enum value 'host' \(one of bridge, none\)$"
+        SettingsError, match=r'^MILLRACE_NETWORK: got "host", but it must be bridge or none\.$'
     ):
         load_settings({"MILLRACE_NETWORK": "host"})
 
 
 def test_a_wrong_value_is_told_what_it_should_be_and_no_internals() -> None:
-    with pytest.raises(SettingsError, match=r"^MILLRACE_PORT: Expected `int`, got `str`$"):
-        load_settings({"MILLRACE_PORT": "http"})
+    for value in ("http", "0"):
+        with pytest.raises(
+            SettingsError,
+            match=f'^MILLRACE_PORT: got "{value}", but it must be a whole number, at least 1 and at most 65535$',
+        ):
+            load_settings({"MILLRACE_PORT": value})
+    with pytest.raises(SettingsError, match='got "30s", but it must be a number of seconds'):
+        load_settings({"MILLRACE_LEASE_S": "30s"})
+    with pytest.raises(SettingsError, match='got "data", but it must be an absolute path'):
+        load_settings({"MILLRACE_DATA_DIR": "data"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MILLRACE_PROT", "MILLRACE_PORT"),
+        ("MILLRACE_MAX_ATEMPTS", "MILLRACE_MAX_ATTEMPTS"),
+        ("MILLRACE_port", "MILLRACE_PORT"),
+        ("MILLRACE_REDISURL", "MILLRACE_REDIS_URL"),
+    ],
+)
+def test_a_misspelt_setting_is_told_the_nearest_one(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is not a setting. Did you mean {meant}[?]$"):
+        load_settings({name: "1"})
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,7 @@ ROUTES = [
             ("on", ["boredom"]),
         )
     ),
+    a_route("a misspelt policy", "unknown_field", "retry.max_attempt", retry={"max_attempt": 3}),
     a_route("a word for retries", "invalid_json", "retry", retry="always"),
     *(
         a_route(f"an age of {age} s", "route_max_age_invalid", "max_age", max_age=age)

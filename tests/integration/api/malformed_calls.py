@@ -18,6 +18,10 @@ def unknown(name: str, request: str) -> Bad:
     return Bad(name, request, b"", 404, "path_not_found")
 
 
+def wrong_method(name: str, request: str) -> Bad:
+    return Bad(name, request, b"", 405, "method_not_allowed")
+
+
 READING = [
     Bad("an app with a NUL", "GET /v1/apps/%00", b"", 404, "app_not_found"),
     Bad("an app with a slash", "GET /v1/apps/a%2Fb", b"", 404, "app_not_found"),
@@ -54,14 +58,27 @@ READING = [
     ),
     Bad("a cursor that is no id", "GET /v1/dead?cursor=x", b"", 400, "cursor_invalid", "cursor"),
     Bad("an app of dead calls that is not there", "GET /v1/dead?app=x%00", b"", 404, "app_not_found"),
-    unknown("a method that apps have not", "PUT /v1/apps"),
-    unknown("a method that an app has not", "POST /v1/apps/app"),
-    unknown("a method that calls have not", "PUT /v1/apps/app/calls"),
-    unknown("a method that a call has not", "PATCH /v1/apps/app/calls/CALL"),
-    unknown("a method that is nobody's", "PROPFIND /v1/apps"),
-    unknown("options", "OPTIONS /v1/apps"),
-    unknown("a look at the pause", "GET /v1/queue/pause"),
-    unknown("the head of apps", "HEAD /v1/apps"),
+    *(
+        Bad(f"an unknown parameter: {request}", request, b"", 400, "unknown_parameter", "limt")
+        for request in (
+            "GET /v1/queue/head?limt=3",
+            "POST /v1/queue/pause?limt=",
+            "GET /v1/dead?limt=3",
+            "GET /v1/workers?limt=3",
+            "GET /v1/tokens?limt=3",
+            "GET /v1/apps/app/calls/CALL/result?limt=3",
+            "DELETE /v1/apps/app/calls/CALL?limt=3",
+            "POST /v1/apps/app/calls?limt=3",
+        )
+    ),
+    wrong_method("a method that apps have not", "PUT /v1/apps"),
+    wrong_method("a method that an app has not", "POST /v1/apps/app"),
+    wrong_method("a method that calls have not", "PUT /v1/apps/app/calls"),
+    wrong_method("a method that a call has not", "PATCH /v1/apps/app/calls/CALL"),
+    wrong_method("a method that is nobody's", "PROPFIND /v1/apps"),
+    wrong_method("options", "OPTIONS /v1/apps"),
+    wrong_method("a look at the pause", "GET /v1/queue/pause"),
+    wrong_method("the head of apps", "HEAD /v1/apps"),
     unknown("what was never there", "GET /v1/nothing%20here"),
     unknown("a path that climbs", "GET /v1/../version"),
     unknown("a path that climbs, escaped", "GET /v1/%2e%2e/%2e%2e/etc/passwd"),

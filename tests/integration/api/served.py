@@ -44,6 +44,11 @@ class Answer(NamedTuple):
         assert set(error) <= {"message", "code", "fields"}
         return error["message"]
 
+    @property
+    def headline(self) -> str:
+        """The message without what it adds after a colon: what came, and what is wanted. Clients match on this part."""
+        return self.message.partition(": ")[0]
+
 
 class ServedApi:
     """One api process's application, in this process."""

@@ -181,7 +181,7 @@ async def test_a_public_route_may_be_called_by_anybody_and_its_calls_read_by_few
         assert read.status == {NOBODY: 401, WRONG: 401, OTHER_APP: 403, INVOKE: 200}[whose]
     for path in ("/r/a/hello", "/r/a/nowhere", "/r/nowhere/open", "/r/a", "/r//open"):
         answer = await api.ask("POST", path)
-        assert (answer.status, answer.message) == (401, "A valid token is needed"), path
+        assert (answer.status, answer.headline) == (401, "A valid token is needed"), path
     api.secret = world.secrets[APP]
     await api.ask("PATCH", "/v1/apps/a/routes/open", json={"route": {"public": False}})
     api.secret = ""
@@ -235,10 +235,10 @@ async def test_an_api_may_serve_a_part_alone(settings: Settings, serve: str, ref
         for endpoint in URLS:
             answer = await World(api, {}, {}, {}).ask(NOBODY, endpoint, "a", str(new_id()))
             if not endpoint.path.startswith(refused):
-                assert answer.message not in MESSAGES.values() if answer.status == 400 else True, endpoint
+                assert answer.headline not in MESSAGES.values() if answer.status == 400 else True, endpoint
                 continue
-            assert (answer.status, answer.message) == (400, MESSAGES[refused]), endpoint
-        assert (await api.get(refused + "some/path")).message == MESSAGES[refused]
+            assert (answer.status, answer.headline) == (400, MESSAGES[refused]), endpoint
+        assert (await api.get(refused + "some/path")).headline == MESSAGES[refused]
         for path in ("/", "/version", "/healthz", "/readyz", "/metrics"):
             assert (await api.get(path)).status == 200
 

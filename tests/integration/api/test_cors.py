@@ -32,7 +32,7 @@ def named(settings: Settings) -> Settings:
 
 async def test_without_the_setting_no_page_is_answered(api: ServedApi) -> None:
     await api.create_token()
-    for path, status in (("/v1/apps", 404), ("/r/app/x", 401)):
+    for path, status in (("/v1/apps", 405), ("/r/app/x", 401)):
         answer = await api.ask("OPTIONS", path, headers=preflight())
         assert (answer.status, cors_headers(answer)) == (status, set())
     answer = await api.get("/version", headers={"Origin": PAGE})

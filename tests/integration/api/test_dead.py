@@ -162,7 +162,7 @@ async def test_as_many_come_back_as_the_queue_has_room_for(settings: Settings) -
         (b'{"app": ["x"]}', "invalid_json", "app"),
         (b"{}", "selection_invalid", "ids"),
         (b'{"all": false}', "selection_invalid", "ids"),
-        (b'{"al": true}', "selection_invalid", "ids"),
+        (b'{"al": true}', "unknown_field", "al"),
         (b'{"all": true, "app": "app"}', "selection_invalid", "app"),
         (b'{"ids": [], "all": true}', "selection_invalid", "ids"),
         (b'{"ids": []}', "selection_invalid", "ids"),

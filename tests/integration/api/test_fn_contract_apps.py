@@ -59,7 +59,7 @@ async def test_a_refused_app_is_answered_as_fn_does(api: ServedApi) -> None:
     await create(api, "taken")
     answers = [await api.ask("POST", "/v1/apps", data=body) for body, _, _ in REFUSED]
     found = [
-        (body, answer.status, answer.message) for (body, _, _), answer in zip(REFUSED, answers, strict=True)
+        (body, answer.status, answer.headline) for (body, _, _), answer in zip(REFUSED, answers, strict=True)
     ]
     assert found == REFUSED
     assert {answer.headers["Content-Type"] for answer in answers} == {JSON}
@@ -99,7 +99,7 @@ async def test_a_refused_change_is_answered_as_fn_does(api: ServedApi) -> None:
     await create(api, "app")
     for name, body, status, message in REFUSED_CHANGES:
         answer = await api.ask("PATCH", f"/v1/apps/{name}", data=body)
-        assert (answer.status, answer.message) == (status, message)
+        assert (answer.status, answer.headline) == (status, message)
 
 
 async def test_a_deleted_app_is_gone_with_its_routes(api: ServedApi) -> None:
@@ -110,7 +110,7 @@ async def test_a_deleted_app_is_gone_with_its_routes(api: ServedApi) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/routes"), ("GET", "/calls")):
         missing = await api.ask(method, f"/v1/apps/app{path}")
         assert (missing.status, missing.message) == (404, "App not found")
-    assert (await api.ask("POST", "/r/app/hello")).message == "App not found"
+    assert (await api.ask("POST", "/r/app/hello")).headline == "App not found"
 
 
 async def test_apps_are_listed_in_pages_by_name_in_byte_order(api: ServedApi) -> None:

@@ -44,10 +44,10 @@ async def test_what_is_no_call_of_the_app_is_not_found(api: ServedApi) -> None:
             ("/result", "Call not found"),
         ):
             answer = await api.get(path + suffix)
-            assert (answer.status, answer.message) == (404, message)
+            assert (answer.status, answer.headline) == (404, message)
     for path in ("/v1/apps//calls", f"/v1/apps//calls/{call_id}"):
         answer = await api.get(path)
-        assert (answer.status, answer.message) == (400, "Missing app name")
+        assert (answer.status, answer.headline) == (400, "Missing app name")
     missing = await api.get("/v1/apps/none/calls?path=/hello")
     assert (missing.status, missing.message) == (404, "App not found")
 
@@ -94,4 +94,4 @@ async def test_calls_are_filtered_by_path_and_time(api: ServedApi) -> None:
     for name in ("from_time", "to_time"):
         for bad in ("xx", "1.5", "1_0", "2026-01-01T00:00:00Z", str(2**63)):
             answer = await api.get(f"{CALLS}?{name}={bad}")
-            assert (answer.status, answer.message) == (400, f"{name} is not an epoch time")
+            assert (answer.status, answer.headline) == (400, f"{name} is not an epoch time")

@@ -39,11 +39,11 @@ class Fn:
         return answer.json
 
     async def refused(self, method: str, path: str, body: object = None) -> tuple[int, str]:
-        """What the client makes of an error: its status and its message."""
+        """What the client makes of an error: its status, and its message without what is added after a colon."""
         answer = await self._send(method, path, body)
         assert answer.status >= 400, answer.body
         assert isinstance(answer.json["error"].get("fields", ""), str)
-        return answer.status, answer.json["error"]["message"]
+        return answer.status, answer.headline
 
     async def _send(self, method: str, path: str, body: object) -> Answer:
         options: dict[str, Any] = {"headers": self.headers, "skip_auto_headers": ["Content-Type"]}

@@ -18,7 +18,8 @@ async def test_log_and_result_are_not_found_until_the_call_is_final(api: ServedA
         not_yet = f"Call has no result yet: its status is {state}"
         for suffix, message in (("log", "Call log not found"), ("result", not_yet)):
             answer = await api.get(f"{CALLS}/{call_id}/{suffix}")
-            assert (answer.status, answer.message) == (404, message)
+            assert answer.status == 404
+            assert answer.message.startswith(message)
         await api.claim()
 
 
@@ -41,7 +42,7 @@ async def test_a_log_comes_in_the_form_that_is_accepted(api: ServedApi) -> None:
     assert (await api.get(log_url, headers=in_two_lines)).body == b"one\xff\n"
     refused = await api.get(log_url, headers={"Accept": "text/html"})
     assert refused.status == 406
-    assert refused.message == "unable to respond within acceptable response content types"
+    assert refused.headline == "unable to respond within acceptable response content types"
 
 
 async def test_a_call_that_ended_without_a_log_has_an_empty_one(api: ServedApi) -> None:

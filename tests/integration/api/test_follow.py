@@ -113,7 +113,7 @@ async def test_a_bad_wait_is_refused_by_its_name(call: Followed, wait: str) -> N
     answer = await call.api.get(f"{call.path}?wait={wait}")
     assert (answer.status, answer.json["error"]["fields"]) == (400, "wait")
     assert answer.json["error"]["code"] == "wait_invalid"
-    assert "0 and 60" in answer.message
+    assert "0 and 60" in answer.headline
 
 
 @pytest.mark.parametrize("wait", ["0", "0.0", ".01", "0.010", "00"])
@@ -131,7 +131,7 @@ async def test_what_is_no_call_of_the_app_is_not_waited_for(call: Followed) -> N
         ):
             async with asyncio.timeout(SOON_S):
                 answer = await call.api.get(path + suffix)
-            assert (answer.status, answer.message) == (404, message)
+            assert (answer.status, answer.headline) == (404, message)
     await call.has_followers(0)
 
 
@@ -205,7 +205,7 @@ async def test_who_follows_a_call_whose_app_is_deleted_hears_of_it(call: Followe
         answer = await waiting
         with pytest.raises(aiohttp.ClientError):  # it breaks off: there is no end of that log
             await log
-    assert (answer.status, answer.message) == (404, "Call not found")
+    assert (answer.status, answer.headline) == (404, "Call not found")
 
 
 # -- bounds ----------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ async def test_one_follower_too_many_is_told_to_come_later(call: Followed, suffi
     await call.has_followers(2)
     answer = await call.api.get(call.path + suffix)
     assert (answer.status, answer.json["error"]["code"]) == (503, "too_many_followers")
-    assert "this client holds 2 of 4 followers, all clients 2" in answer.message
+    assert "this client holds 2 of 4 followers, all clients 2" in answer.headline
     assert answer.headers["Retry-After"]
     assert status_of(await call.api.get(call.path)) == "queued"
     assert b"millrace_followers 2.0" in (await call.api.get("/metrics")).body
@@ -469,4 +469,4 @@ async def test_calls_are_listed_by_status(api: ServedApi) -> None:
 async def test_an_unknown_status_is_refused_by_its_name(api: ServedApi, status: str) -> None:
     answer = await api.get(f"{CALLS}?status={status}")
     assert (answer.status, answer.json["error"]["fields"]) == (400, "status")
-    assert all(name in answer.message for name in CallStatus)
+    assert all(name in answer.headline for name in CallStatus)

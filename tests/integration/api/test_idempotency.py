@@ -79,7 +79,7 @@ async def test_another_request_with_the_key_is_refused(api: ServedApi) -> None:
         ),
         await api.post(CALLS, {"path": "/hello", "payload": "x", "timeout": 9, "idempotency_key": "key-1"}),
     ):
-        assert (answer.status, answer.message) == (422, REUSED)
+        assert (answer.status, answer.headline) == (422, REUSED)
         assert answer.json["error"]["code"] == "idempotency_key_reused"
     again = await ask(api, path, User_Agent="another", X_Other="1", traceparent="00-1", **same)
     assert call_of(again) == call_of(first)
@@ -122,7 +122,7 @@ async def test_a_sync_route_may_be_asked_the_async_way(api: ServedApi) -> None:
 async def test_a_sync_call_has_no_key(api: ServedApi) -> None:
     path = await api.create_route(type="sync")
     answer = await ask(api, path)
-    assert (answer.status, answer.message) == (400, "Idempotency-Key is for async calls only")
+    assert (answer.status, answer.headline) == (400, "Idempotency-Key is for async calls only")
     assert answer.json["error"]["fields"] == "Idempotency-Key"
     assert answer.json["error"]["code"] == "invalid_idempotency_key"
     assert (await api.queue.depth()).calls == 0
@@ -136,7 +136,7 @@ async def test_a_bad_key_names_its_header(api: ServedApi, key: str) -> None:
         await api.ask("POST", CALLS, json={"path": "/hello"}, headers={"Idempotency-Key": key}),
     ):
         assert (answer.status, answer.json["error"]["fields"]) == (400, "Idempotency-Key")
-        assert answer.message == "Idempotency-Key should be 1 to 255 visible ASCII characters"
+        assert answer.headline == "Idempotency-Key should be 1 to 255 visible ASCII characters"
     answer = await api.post(CALLS, {"path": "/hello", "idempotency_key": key})
     assert (answer.status, answer.json["error"]["fields"]) == (400, "idempotency_key")
     assert await api.rows() == await api.rows("idempotency_keys") == 0
@@ -153,7 +153,7 @@ async def test_two_keys_are_none(api: ServedApi) -> None:
     path = await api.create_route()
     headers = CIMultiDict([("Idempotency-Key", "a"), ("Idempotency-Key", "a")])
     answer = await api.ask("POST", path, headers=headers)
-    assert (answer.status, answer.message) == (400, "Idempotency-Key stands more than once")
+    assert (answer.status, answer.headline) == (400, "Idempotency-Key stands more than once")
     headers = CIMultiDict([("Idempotency-Key", "a")])
     answer = await api.ask("POST", CALLS, json={"path": "/hello", "idempotency_key": "b"}, headers=headers)
     assert (answer.status, answer.json["error"]["fields"]) == (400, "idempotency_key")
@@ -241,7 +241,7 @@ async def test_a_call_that_is_refused_leaves_no_key(settings: Settings) -> None:
     async with ServedApi(replace(settings, queue_max_calls=1)) as api:
         path = await api.create_route()
         await api.submit(path)
-        assert (await ask(api, path)).message == "Queue is full"
+        assert (await ask(api, path)).headline == "Queue is full"
         assert await api.rows("idempotency_keys") == 0
         await api.run_all()
 
@@ -255,7 +255,7 @@ async def test_a_call_that_is_refused_leaves_no_key(settings: Settings) -> None:
         assert not is_replay(answers[-1])
         await api.ask("DELETE", "/v1/apps/app")
         assert await api.rows("idempotency_keys") == 0
-        assert (await ask(api, path)).message == "App not found"
+        assert (await ask(api, path)).headline == "App not found"
 
 
 async def test_a_replay_takes_no_room(settings: Settings) -> None:
@@ -267,7 +267,7 @@ async def test_a_replay_takes_no_room(settings: Settings) -> None:
             assert call_of(await ask(api, path)) == call_of(first)
         for _ in range(2):
             await api.submit(path)
-        assert (await api.ask("POST", path)).message == "Queue is full"
+        assert (await api.ask("POST", path)).headline == "Queue is full"
 
 
 async def test_a_trace_and_a_key_reach_the_function(api: ServedApi) -> None:

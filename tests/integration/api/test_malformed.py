@@ -214,6 +214,41 @@ async def test_a_path_with_one_slash_too_many_is_redirected_to(api: ServedApi) -
         assert (answer.status, answer.headers["Location"]) == (status, "/v1/apps?per_page=3")
     assert (await api.get("/nowhere/")).message == "Path not found: /nowhere/"
 
+    answer = await api.ask("GET", "/v1/apps/app/routes/now/?x=1")
+    assert (answer.status, answer.headers["Location"]) == (301, "/v1/apps/app/routes/now?x=1")
+
+
+async def test_a_wrong_method_is_told_the_right_ones(api: ServedApi) -> None:
+    for request, allowed in (
+        ("PUT /v1/apps", "GET, POST"),
+        ("POST /v1/apps/app/routes/now", "DELETE, GET, PATCH, PUT"),
+        ("GET /v1/queue/pause", "POST"),
+    ):
+        answer = await api.ask(*request.split(), data=b"")
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+        assert answer.message == f"Method not allowed: {request}. Allowed are {allowed}"
+
+
+async def test_what_fn_ignores_in_a_query_is_ignored_and_told(api: ServedApi) -> None:
+    answer = await api.get("/v1/apps/app/calls?stauts=queued")
+    assert (answer.status, len(answer.json["calls"])) == (200, 1)
+    assert answer.headers["Millrace-Warning"] == (
+        "Unknown query parameter: stauts. Did you mean status? It was ignored."
+    )
+    assert "Millrace-Warning" not in (await api.get("/v1/apps?per_page=3")).headers
+    assert "Millrace-Warning" not in (await api.get("/healthz?x=1")).headers
+
+
+async def test_what_fn_ignores_in_a_body_is_ignored_and_told(api: ServedApi) -> None:
+    told = {"field": "route.typ", "message": "Unknown field, ignored. Did you mean type?"}
+    target = "/v1/apps/app/routes/later"
+    for method in ("PUT", "PATCH"):
+        answer = await api.ask(method, target, json={"route": {"typ": "sync", "created_at": "x"}})
+        assert (answer.json["warnings"], answer.json["route"]["type"]) == ([told], "async")
+    answer = await api.ask("PATCH", "/v1/apps/app", json={"app": {"confg": {}}})
+    assert answer.json["warnings"][0]["field"] == "app.confg"
+    assert "warnings" not in (await api.get(target)).json
+
 
 async def test_a_request_id_is_echoed_if_it_is_sound(api: ServedApi) -> None:
     assert (await api.get("/version", headers={"X-Request-Id": "abc-1"})).headers["X-Request-Id"] == "abc-1"

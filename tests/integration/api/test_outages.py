@@ -23,7 +23,7 @@ async def test_without_postgres_nothing_is_accepted_and_it_comes_back(
         await own_postgres.stop()
         for method, url in (("POST", path), ("GET", "/v1/apps"), ("PUT", "/v1/apps/app/routes/hello")):
             answer = await api.ask(method, url, json={"route": {"image": "i"}})
-            assert (answer.status, answer.message) == (503, "Datastore is unavailable")
+            assert (answer.status, answer.headline) == (503, "Datastore is unavailable")
             assert answer.json["error"]["code"] == "store_unavailable"
             assert answer.headers["Retry-After"]
         ready = await api.get("/readyz")
@@ -63,7 +63,7 @@ async def test_without_redis_calls_are_accepted_and_queued_when_it_is_back(
         first = await api.submit(path)
         await own_redis.stop()
         call_ids = [first] + [await api.submit(path) for _ in range(5)]
-        assert (await api.get("/v1/queue")).message == "Queue is unavailable"
+        assert (await api.get("/v1/queue")).headline == "Queue is unavailable"
         ready = await api.get("/readyz")
         assert ready.status == 503
         assert "Redis" in ready.message

@@ -40,7 +40,7 @@ async def test_a_pause_without_redis_is_refused_kept_and_done_once_it_is_back(
     async with ServedApi(settings) as api:
         await own_redis.stop()
         answer = await api.ask("POST", "/v1/queue/pause")
-        assert (answer.status, answer.message) == (503, "Queue is unavailable")
+        assert (answer.status, answer.headline) == (503, "Queue is unavailable")
         await own_redis.start()
 
         async def is_paused() -> bool:

@@ -128,7 +128,7 @@ async def test_what_fails_at_once_is_an_answer_of_its_own(settings: Settings, ow
     async with ServedApi(replace(settings, redis_url=own_redis.url)) as api:
         await own_redis.stop()
         answer = await api.post("/v1/queue/rebuild", {})
-        assert (answer.status, answer.message) == (503, "Queue is unavailable")
+        assert (answer.status, answer.headline) == (503, "Queue is unavailable")
 
 
 async def test_what_fails_later_is_the_last_line(

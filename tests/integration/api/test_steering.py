@@ -27,7 +27,7 @@ async def cancel(api: ServedApi, call_id: str, status: int = 200) -> str:
     answer = await api.ask("DELETE", f"{CALLS}/{call_id}")
     assert answer.status == status, answer.body
     if status != 200:
-        return answer.message
+        return answer.headline
     assert answer.json["call"]["id"] == call_id
     message: str = answer.json["message"]
     return message
@@ -103,7 +103,7 @@ async def test_what_is_no_call_of_the_app_is_not_found(api: ServedApi) -> None:
     for method, suffix in (("DELETE", ""), ("POST", "/retry")):
         for path in (f"{CALLS}/{new_id()}", f"{CALLS}/dummy", f"/v1/apps/other/calls/{call_id}"):
             answer = await api.ask(method, path + suffix)
-            assert (answer.status, answer.message) == (404, "Call not found")
+            assert (answer.status, answer.headline) == (404, "Call not found")
         assert (await api.ask(method, f"/v1/apps//calls/{call_id}{suffix}")).status == 400
     assert (await call_of(api, call_id))["status"] == "queued"
 

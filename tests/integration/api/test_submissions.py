@@ -236,9 +236,9 @@ async def test_commas_and_quotes_of_payloads_are_no_values(api: ServedApi) -> No
 async def test_an_unknown_app_is_nobodys_call(api: ServedApi) -> None:
     for body in ({"path": "/hello"}, {"calls": [{"path": "/hello"}]}):
         answer = await api.post("/v1/apps/none/calls", body)
-        assert (answer.status, answer.message) == (404, "App not found")
+        assert (answer.status, answer.headline) == (404, "App not found")
     answer = await api.post("/v1/apps//calls", {"path": "/hello"})
-    assert (answer.status, answer.message) == (400, "Missing app name")
+    assert (answer.status, answer.headline) == (400, "Missing app name")
 
 
 async def test_payloads_have_the_limit_of_bodies(
@@ -317,7 +317,7 @@ async def test_a_full_queue_takes_the_first_of_many(small_api: ServedApi) -> Non
     assert [result["status"] for result in results] == [202, 404, 202, 202, 202, 503, 503]
     assert error_of(results[-1]) == (503, "queue_full", "")
     answer = await api.post(CALLS, items[0])
-    assert (answer.status, answer.message) == (503, "Queue is full")
+    assert (answer.status, answer.headline) == (503, "Queue is full")
     assert answer.headers["Retry-After"]
     assert await api.rows() == 4
 
@@ -334,7 +334,7 @@ async def test_a_call_that_the_store_refuses_harms_no_other(api: ServedApi) -> N
     assert [result["status"] for result in results] == [202, 500, 202]
     assert results[1]["error"] == {"message": "internal server error", "code": "internal_error"}
     answer = await api.post(CALLS, {"path": "/odd"})
-    assert (answer.status, answer.message) == (500, "internal server error")
+    assert (answer.status, answer.headline) == (500, "internal server error")
     assert await api.rows() == 2
 
 
@@ -358,7 +358,7 @@ async def test_without_postgres_nothing_is_taken(settings: Settings, own_postgre
         await own_postgres.stop()
         for body in ({"path": "/new"}, {"calls": [{"path": "/new"}, {"path": "/hello"}]}):
             answer = await api.post(CALLS, body)
-            assert (answer.status, answer.message) == (503, "Datastore is unavailable")
+            assert (answer.status, answer.headline) == (503, "Datastore is unavailable")
         await own_postgres.start()
 
 

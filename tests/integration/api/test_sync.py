@@ -202,7 +202,7 @@ async def test_a_failed_call_says_what_happened(api: ServedApi, worker: StandIn)
     )
     await worker.reply(taken, failed)
     answer = await answering
-    assert (answer.status, answer.message) == (502, "container exit code 3")
+    assert (answer.status, answer.headline) == (502, "container exit code 3")
     assert answer.json["error"]["code"] == "exit_code"
     assert answer.headers.getall("X-Function") == ["Test"]
     assert answer.headers.getall("Fn_call_id") == [str(taken.call.id)]
@@ -230,7 +230,7 @@ async def test_a_call_that_no_worker_takes_is_refused_in_time_and_recorded(
     begun_s = time.monotonic()
     answer = await api.ask("POST", path)
     assert 1 <= time.monotonic() - begun_s < 2
-    assert (answer.status, answer.message) == (503, "Timed out - server too busy")
+    assert (answer.status, answer.headline) == (503, "Timed out - server too busy")
     assert answer.headers["Retry-After"] == "15"
     assert await worker.take_up_to(1) == []
     assert await calls_in_queue(api) == 0
@@ -319,7 +319,7 @@ async def test_an_answer_that_never_comes_is_not_waited_for(
         await eventually(is_queued)
         await admin.flushall()
         answer = await answering
-        assert (answer.status, answer.message) == (504, "Timed out")
+        assert (answer.status, answer.headline) == (504, "Timed out")
         record = await record_of(api, answer.headers["Fn_call_id"])
         assert (record["status"], record["reason"]) == ("error", "timeout")
 
@@ -533,7 +533,7 @@ async def test_a_full_queue_refuses(settings: Settings) -> None:
         worker = StandIn(api.queue)
         taken = await worker.take()
         answer = await api.ask("POST", path)
-        assert (answer.status, answer.message) == (503, "Queue is full")
+        assert (answer.status, answer.headline) == (503, "Queue is full")
         assert answer.headers["Retry-After"] == "15"
         await worker.reply(taken, ended())
         assert (await first).status == 200

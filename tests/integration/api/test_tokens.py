@@ -40,7 +40,7 @@ async def test_a_secret_is_shown_once(api: ServedApi) -> None:
     secret = answer.json["token"]
     assert secret.startswith("mr_")
     api.secret = secret
-    other = (await api.post("/v1/tokens", {"name": "ci", "scope": "app", "app": "app", "more": 1})).json
+    other = (await api.post("/v1/tokens", {"name": "ci", "scope": "app", "app": "app"})).json
     listed = await api.get("/v1/tokens")
     assert listed.json == {
         "message": "Successfully listed tokens",
@@ -62,6 +62,7 @@ async def test_a_secret_is_shown_once(api: ServedApi) -> None:
         (b"[]", 400, "Invalid JSON", None),
         (b'{"name":1,"scope":"admin"}', 400, "Invalid JSON", "name"),
         (b'{"name":"x","name":"y","scope":"admin"}', 400, "Invalid JSON", "name"),
+        (b'{"name":"x","scope":"admin","apps":"a"}', 400, "Unknown field", "apps"),
         (b'{"scope":"admin"}', 400, "A token's name has", "name"),
         (b'{"name":"","scope":"admin"}', 400, "A token's name has", "name"),
         (b'{"name":"' + b"n" * 101 + b'","scope":"admin"}', 400, "A token's name has", "name"),
@@ -80,7 +81,7 @@ async def test_a_refused_token_is_told_why(
 ) -> None:
     await api.create_route("app")
     answer = await api.ask("POST", "/v1/tokens", data=body)
-    assert (answer.status, answer.message[: len(message)]) == (status, message)
+    assert (answer.status, answer.headline[: len(message)]) == (status, message)
     assert answer.json["error"].get("fields") == field
     assert await api.rows("tokens") == 0
 
@@ -189,7 +190,7 @@ async def test_the_last_admins_token_is_not_revoked_before_the_others(api: Serve
 async def test_an_unknown_token_is_not_found(api: ServedApi) -> None:
     for token_id in (str(new_id()), "x", "%00", "mr_x"):
         answer = await api.ask("DELETE", f"/v1/tokens/{token_id}")
-        assert (answer.status, answer.message) == (404, "Token not found")
+        assert (answer.status, answer.headline) == (404, "Token not found")
 
 
 async def test_a_deleted_app_takes_its_tokens_along(api: ServedApi) -> None:

@@ -107,5 +107,5 @@ def test_statuses_are_a_list_with_commas(text: str, statuses: tuple[CallStatus, 
 
 
 def test_an_unknown_status_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(InvalidStatusError, match="delayed, queued, running, success, error, cancelled"):
+    with pytest.raises(InvalidStatusError, match="delayed, queued, running, success, error or cancelled"):
         statuses_of(make_mocked_request("GET", "/?status=queued,done"))

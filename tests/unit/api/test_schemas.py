@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -5,9 +6,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from api.schemas import app_json, call_json, decode_app, decode_route, route_json, timestamp
-from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError
-from common.models import App, Call, CallStat, CallStatus, Reason, Route, new_id
+from api.schemas import app_json, call_json, decode_app, decode_route, decode_token, route_json, timestamp
+from common.errors import AppsMissingNewError, InvalidJSONError, RoutesMissingNewError, UnknownFieldError
+from common.models import App, Call, CallStat, CallStatus, Reason, RetryPolicy, Route, new_id
 
 NOON = datetime(2018, 1, 10, 12, 0, 0, 9_999, tzinfo=UTC)
 
@@ -27,14 +28,14 @@ def test_an_instant_of_another_zone_is_shown_in_utc() -> None:
 
 def test_keys_of_any_case_are_read_and_null_is_absent() -> None:
     body = b'{"ROUTE":{"Path":"/p","IMAGE":"i","Timeout":5,"idle_TIMEOUT":null,"headers":{"A":null,"B":["x",null]}}}'
-    assert decode_route(body, "app") == Route(
+    assert decode_route(body, "app").value == Route(
         app_name="app", path="/p", image="i", timeout=5, headers={"A": [], "B": ["x", ""]}
     )
-    assert decode_app(b'{"app":{"name":null,"config":{"k":null}}}') == App(config={"k": ""})
+    assert decode_app(b'{"app":{"name":null,"config":{"k":null}}}').value == App(config={"k": ""})
 
 
 def test_keys_of_config_and_headers_keep_their_case() -> None:
-    assert decode_app(b'{"app":{"config":{"k":"1","K":"2"}}}').config == {"k": "1", "K": "2"}
+    assert decode_app(b'{"app":{"config":{"k":"1","K":"2"}}}').value.config == {"k": "1", "K": "2"}
 
 
 @pytest.mark.parametrize("body", [b"{}", b"null", b'{"app":null}', b'{"route":{}}'])
@@ -61,29 +62,94 @@ def test_what_is_not_one_sound_value_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "field", "said"),
     [
-        (b"{", "route"),
-        (b"[]", "route"),
-        (b'{"route":[]}', "route"),
-        (b'{"route":{"memory":"128"}}', "route.memory"),
-        (b'{"route":{"Memory":-1}}', "route.memory"),
-        (b'{"route":{"timeout":1.5}}', "route.timeout"),
-        (b'{"route":{"headers":[]}}', "route.headers"),
-        (b'{"route":{"image":{"a":1}}}', "route.image"),
-        (b'{"route":{"headers":{"X-A":["1"],"X-B":"2"}}}', "route.headers.X-B"),
-        (b'{"route":{"headers":{"X-A":["1",2]}}}', "route.headers.X-A"),
-        (b'{"route":{"config":{"A":"1","B":2,"C":3}}}', "route.config.B"),
-        (b'{"route":{"config":{"' + b"k" * 200 + b'":2}}}', ("route.config." + "k" * 200)[:100]),
-        (b'{"route":{"path":"/a","path":"/b"}}', "path"),
-        (b'{"route":{"path":"/a","PATH":"/b"}}', "path"),
-        (b'{"route":{},"Route":{}}', "route"),
+        (b"", "route", "the body is empty"),
+        (b"{", "route", "truncated"),
+        (b"[]", "route", "route must be an object, not a list"),
+        (b'{"route":[]}', "route", "route must be an object, not a list"),
+        (b'{"route":"x\\u001b[2J"}', "route", r'route must be an object, not "x\u001b[2J"'),
+        (b'{"route":{"memory":"128"}}', "route.memory", 'route.memory must be a whole number, not "128"'),
+        (b'{"route":{"Memory":-1}}', "route.memory", "route.memory must be a whole number >= 0, not -1"),
+        (b'{"route":{"timeout":1.5}}', "route.timeout", "route.timeout must be a whole number, not 1.5"),
+        (b'{"route":{"public":"yes"}}', "route.public", 'route.public must be true or false, not "yes"'),
+        (b'{"route":{"headers":[]}}', "route.headers", "route.headers must be an object, not a list"),
+        (b'{"route":{"image":{"a":1}}}', "route.image", "route.image must be text, not an object"),
+        (b'{"route":{"headers":{"X-A":["1"],"X-B":"2"}}}', "route.headers.X-B", 'must be a list, not "2"'),
+        (b'{"route":{"headers":{"X-A":["1",2]}}}', "route.headers.X-A", "must be text, not a whole number"),
+        (b'{"route":{"config":{"A":"1","B":2,"C":3}}}', "route.config.B", "must be text, not 2"),
+        (b'{"route":{"config":{"' + b"k" * 200 + b'":2}}}', ("route.config." + "k" * 200)[:100], "not 2"),
+        (b'{"route":{"retry":"always"}}', "route.retry", 'route.retry must be an object, not "always"'),
+        (b'{"route":{"path":"/a","path":"/b"}}', "path", 'the key "path" comes twice'),
+        (b'{"route":{"path":"/a","PATH":"/b"}}', "path", 'the key "path" comes twice'),
+        (b'{"route":{},"Route":{}}', "route", 'the key "route" comes twice'),
     ],
 )
-def test_what_is_wrong_in_a_body_is_named(body: bytes, field: str) -> None:
+def test_what_is_wrong_in_a_body_is_named_with_what_came_and_what_is_wanted(
+    body: bytes, field: str, said: str
+) -> None:
     with pytest.raises(InvalidJSONError) as caught:
         decode_route(body, "app")
-    assert (caught.value.message, caught.value.field) == ("Invalid JSON", field)
+    assert caught.value.field == field
+    assert caught.value.message.startswith("Invalid JSON: ")
+    assert caught.value.message.isprintable()
+    assert said in caught.value.message
+
+
+def test_a_long_value_is_cut() -> None:
+    with pytest.raises(InvalidJSONError) as caught:
+        decode_route(b'{"route":{"memory":"' + b"9" * 100_000 + b'"}}', "app")
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "said"),
+    [
+        (b'{"typ":"async"}', "route.typ", "Unknown field, ignored. Did you mean type?"),
+        (b'{"retires":{"max_attempts":3}}', "route.retires", "Unknown field, ignored. Did you mean retry?"),
+        (b'{"Max-Age":3}', "route.Max-Age", "Unknown field, ignored. Did you mean max_age?"),
+        (b'{"pubic":true}', "route.pubic", "Unknown field, ignored. Did you mean public?"),
+        (b'{"zzz":1}', "route.zzz", "Unknown field, ignored."),
+    ],
+)
+def test_what_fn_ignores_in_a_route_is_ignored_and_told(body: bytes, field: str, said: str) -> None:
+    decoded = decode_route(b'{"route":%b}' % body, "app")
+    assert decoded.value == Route(app_name="app")
+    assert [(one.field, one.message) for one in decoded.warnings] == [(field, said)]
+
+
+def test_what_the_api_shows_may_be_sent_back() -> None:
+    shown = msgspec.to_builtins(
+        route_json(Route(app_name="a", public=True, retry=RetryPolicy()).set_defaults(NOON))
+    )
+    assert decode_route(json.dumps({"message": "x", "route": shown}).encode(), "a").warnings == []
+    shown = msgspec.to_builtins(app_json(App(name="a").set_defaults(NOON)))
+    assert decode_app(json.dumps({"message": "x", "app": shown}).encode()).warnings == []
+
+
+def test_a_bounded_number_of_unknown_fields_is_told() -> None:
+    body = json.dumps({"app": {f"{number}": 1 for number in range(5000)}}).encode()
+    assert len(decode_app(body).warnings) == 20
+
+
+@pytest.mark.parametrize("name", ["max_attempt", "Max_Attempts", "x" * 1000])
+def test_an_unknown_member_of_an_object_of_ours_is_refused(name: str) -> None:
+    body = json.dumps({"route": {"retry": {name: 3}}}).encode()
+    with pytest.raises(UnknownFieldError) as caught:
+        decode_route(body, "app")
+    assert caught.value.field.startswith(f"route.retry.{name}"[:90])
+    assert len(caught.value.message) < 300
+    assert "max_attempts" in caught.value.message
+
+
+def test_a_token_has_no_other_members() -> None:
+    with pytest.raises(UnknownFieldError, match="Did you mean scope"):
+        decode_token(b'{"name":"x","scop":"admin"}')
+
+
+def test_a_misspelt_wrapper_is_shown() -> None:
+    with pytest.raises(RoutesMissingNewError, match="but the body has rout"):
+        decode_route(b'{"rout":{}}', "app")
 
 
 def test_what_is_empty_is_left_out() -> None:

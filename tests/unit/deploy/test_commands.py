@@ -299,6 +299,17 @@ def test_completion_is_printed_for_each_shell(shell: str, api: StubApi) -> None:
     assert "_MILLRACE_COMPLETE" in result.stdout
 
 
+def test_what_the_api_ignored_is_said_on_standard_error(api: StubApi) -> None:
+    told = [{"field": "route.typ", "message": "Unknown field, ignored. Did you mean type?\u001b[2J"}]
+    api.answers("PATCH", "/v1/apps/mine/routes/up", {"route": ROUTE, "warnings": told})
+    result = api.run("routes", "update", "mine", "/up", "--memory", "64", "--json")
+    assert "warning: route.typ: Unknown field, ignored. Did you mean type??[2J" in result.stderr
+    assert json.loads(result.stdout)["warnings"] == told
+    told_of_query = {"Millrace-Warning": "Unknown query parameter: x."}
+    api.answers("GET", "/v1/apps/mine", {"app": APP}, 200, **told_of_query)
+    assert "warning: Unknown query parameter: x." in api.run("apps", "show", "mine").stderr
+
+
 def test_what_is_shown_moves_no_terminal() -> None:
     assert printable("a\nb\x1b[2Jc\u202e") == "a b?[2Jc?"
 

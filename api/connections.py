@@ -14,7 +14,8 @@ from aiohttp import web
 
 from api.clients import Client, name_of
 from api.guard import is_loopback
-from api.middlewares import APIError, error_response
+from api.heads import refused
+from api.middlewares import APIError
 from api.shares import Shares
 from common.open_files import open_files_limit
 from common.telemetry.logs import get_logger
@@ -146,15 +147,9 @@ class CountedHandler(web.RequestHandler):
 
 def _raw(error: APIError) -> bytes:
     """The whole answer, for a connection on which there is no request to answer."""
-    response = error_response(error)
+    response = refused(error)
     body = cast(bytes, response.body)
-    headers = {
-        **response.headers,
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        "Server": "millrace",
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = {**response.headers, "Content-Length": str(len(body)), "Connection": "close"}
     lines = [
         f"HTTP/1.1 {error.status} {response.reason}",
         *(f"{name}: {value}" for name, value in headers.items()),

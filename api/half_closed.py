@@ -39,12 +39,13 @@ class IncompleteRequestError(BadHttpMessage):
 class HalfClosedHandler(CountedHandler):
     """A connection whose requests are answered also after their client has closed its sending side."""
 
-    __slots__ = ("_has_ended", "_has_probed", "_look_timer", "_newest_body")
+    __slots__ = ("_answered_body", "_has_ended", "_has_probed", "_look_timer", "_newest_body")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with both sides open."""
         self._has_ended = self._has_probed = False
         self._newest_body: StreamReader = EMPTY_PAYLOAD
+        self._answered_body: StreamReader = EMPTY_PAYLOAD
         self._look_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
 
@@ -78,6 +79,7 @@ class HalfClosedHandler(CountedHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send the answer. The last one on a half-closed connection says that it is."""
+        self._answered_body = request.content
         self._close_if_last()
         if self._close and not resp.prepared:
             resp.force_close()
@@ -104,8 +106,9 @@ class HalfClosedHandler(CountedHandler):
                 self._waiter.set_result(None)
 
     def _end_body(self) -> None:
-        """Whoever reads the body, or will, is told that it ends early."""
-        self._newest_body.set_exception(web.RequestPayloadError("the client closed its sending side"))
+        """Whoever reads the body, or will, is told that it ends early. What is left of an answered one is just over."""
+        if self._newest_body is not self._answered_body:
+            self._newest_body.set_exception(web.RequestPayloadError("the client closed its sending side"))
         self._newest_body.feed_eof()
 
     def _look(self) -> None:

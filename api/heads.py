@@ -38,6 +38,8 @@ def refusal_of_head(request: web.BaseRequest) -> APIError | None:
             code="transfer_coding_unsupported",
             field="Transfer-Encoding",
         )
+    if codings and request.version < HttpVersion11:
+        return APIError(400, "Malformed HTTP request: chunks need HTTP/1.1", code="http_malformed")
     expected = request.headers.getall("Expect", [])
     if request.version >= HttpVersion11 and any(one.lower() != "100-continue" for one in expected):
         return APIError(

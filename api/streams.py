@@ -20,7 +20,7 @@ _log = get_logger("streams")
 
 
 def is_gone(request: web.BaseRequest) -> bool:
-    """Whether the client has closed the connection."""
+    """Whether the client has gone: its connection was reset. To close its sending side alone is not to go."""
     transport = request.transport
     return transport is None or transport.is_closing()
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from common.errors import SettingsError
 from common.settings import Settings
@@ -44,7 +45,8 @@ class Health:
 
         A port that is taken is waited for as long as a predecessor without its supervisor may still drain on it.
         """
-        app = web.Application()
+        app = web.Application(middlewares=[_refuse_in_json])
+        app.on_response_prepare.append(_name_no_library)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
@@ -55,6 +57,19 @@ class Health:
             yield
         finally:
             await runner.cleanup()
+
+
+@web.middleware
+async def _refuse_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return web.json_response({"error": {"message": error.reason}}, status=error.status, headers=allowed)
+
+
+async def _name_no_library(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "millrace"
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:

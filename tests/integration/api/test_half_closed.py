@@ -154,6 +154,18 @@ async def test_half_a_request_is_refused_and_nothing_is_made_of_it(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+async def test_who_leaves_in_mid_body_after_a_refusal_is_no_error(
+    api: ServedApi, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = (await api.create_route()).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(b"POST " + path + HOST + b"Content-Length: 99999999\r\n\r\nabc")
+    assert b"413" in await reader.readuntil(b"\r\n")
+    writer.close()
+    await eventually(lambda: api.connections == 1)
+    assert "Unhandled" not in "".join(capfd.readouterr())
+
+
 def test_who_sends_nothing_more_is_let_go(play: In) -> None:
     async def scene(api: ServedApi) -> None:
         assert await said(api, b"") == b""

@@ -41,6 +41,7 @@ CALL = b"POST /r/app/later HTTP/1.1\r\n" + HOST
 CHUNKED = CALL + b"Transfer-Encoding: chunked\r\n"
 LIST = b"GET /v1/apps HTTP/1.1\r\n"
 TOO_LONG = (431, "head_too_large")
+TOO_LARGE = (413, "body_too_large")
 UNKNOWN_CODING = (501, "transfer_coding_unsupported", "Transfer-Encoding")
 UNKNOWN_EXPECT = (417, "expectation_unknown", "Expect")
 UNKNOWN_ENCODING = (415, "content_coding_unsupported", "Content-Encoding")
@@ -95,6 +96,14 @@ RAW = [
         CALL + b"Transfer-Encoding: gzip, chunked\r\n",
         b"0\r\n\r\n",
         *UNKNOWN_CODING,
+    ),
+    Raw("chunks of HTTP/1.0", CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0"), b"3\r\nabc\r\n0\r\n\r\n"),
+    Raw(
+        "too much announced, then little",
+        CALL + b"Content-Length: 9999999\r\n",
+        b"abc",
+        *TOO_LARGE,
+        ends=True,
     ),
     Raw("chunks in chunks", CALL + b"Transfer-Encoding: chunked, chunked\r\n", b"0\r\n\r\n"),
     Raw("a coding in two headers", CHUNKED + b"Transfer-Encoding: br\r\n", b"0\r\n\r\n"),

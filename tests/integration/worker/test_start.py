@@ -6,6 +6,7 @@ from asyncio.subprocess import Process
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from msgspec.structs import replace
 
@@ -54,6 +55,20 @@ async def test_a_port_that_stays_taken_is_given_up_and_named(
         with pytest.raises(SettingsError, match=r"^MILLRACE_WORKER_PORT: can't listen"):
             async with health.Health(Metrics()).serve(settings):
                 pass
+
+
+async def test_its_port_names_no_library(bench: Bench) -> None:
+    settings = replace(bench.settings, worker_port=free_port())
+    async with health.Health(Metrics()).serve(settings), aiohttp.ClientSession() as client:
+        for method, path, status in (
+            ("GET", "/healthz", 200),
+            ("GET", "/none", 404),
+            ("POST", "/healthz", 405),
+        ):
+            url = f"http://127.0.0.1:{settings.worker_port}{path}"
+            async with client.request(method, url) as answer:
+                assert (answer.status, answer.headers["Server"]) == (status, "millrace")
+                assert status == 200 or "error" in await answer.json()
 
 
 async def test_a_port_that_cannot_be_had_is_one_line_and_exit_2(bench: Bench) -> None:

@@ -13,10 +13,12 @@ from common.errors import FatalError, MillraceError, ServerUnusableError, Settin
 from common.open_files import raise_open_files_limit
 from common.settings import load_settings, require_servers, wants_color
 from common.telemetry.logs import configure_logs
+from common.telemetry.streams import open_missing_streams
 
 
 def main() -> int:
     """Run the process; trouble at the start is one line on stderr."""
+    open_missing_streams()
     try:
         raise_open_files_limit()
         settings = load_settings(os.environ)

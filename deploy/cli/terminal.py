@@ -5,7 +5,7 @@ Text and bytes of users do nothing to a terminal (control.py); off a terminal, b
 """
 
 import json
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +176,10 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def _columns_of_terminal() -> int:
     """How wide standard output is; 0 for what has no width."""
-    return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else 0
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # ValueError: a stream without a descriptor
+        return 0
 
 
 def _flat(members: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
 
 from common.engine import check_engine, socket_path
 from common.errors import FatalError
@@ -32,29 +32,46 @@ FOR_US_ALONE = ("MILLRACE_TOKEN",)
 WORKER_STOP_MARGIN_S = 60.0  # its supervisor kills an overdue child, and then cleans up after it
 
 
-async def run_until_signal(work: Coroutine[None, None, None], terminal: Terminal) -> None:
-    """Run *work*; Ctrl-C, SIGTERM or a closed terminal cancels it, once. Raises what *work* raises."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
+async def run_until_signal(
+    work: Callable[[asyncio.Event], Coroutine[None, None, None]], terminal: Terminal
+) -> int:
+    """Run *work*; Ctrl-C, SIGTERM or a closed terminal cancels it, once. Raises what *work* raises.
 
-    def stop() -> None:
+    *work* sets the event that it is given when it is ready. Returns the exit code: 0, but 128 and the signal's number
+    if the signal came before that."""
+    ready = asyncio.Event()
+    task = asyncio.ensure_future(work(ready))
+    loop = asyncio.get_running_loop()
+    exit_code = 0
+
+    def stop(signal: Signals) -> None:
+        nonlocal exit_code
         if task.cancelling():
             terminal.note("already stopping: running calls are given their time to end")
         else:
+            exit_code = 0 if ready.is_set() else 128 + signal
             task.cancel()
 
     for signal in (SIGINT, SIGTERM, SIGHUP):
-        loop.add_signal_handler(signal, stop)
+        loop.add_signal_handler(signal, stop, signal)
     try:
         await task
     except asyncio.CancelledError:
-        terminal.line("stopped")
+        terminal.line("stopped" if ready.is_set() else "stopped before it was ready")
+        return exit_code
+    return 0
 
 
 async def up(
-    settings: Settings, environ: Mapping[str, str], terminal: Terminal, *, demo: bool, once: bool
+    settings: Settings,
+    environ: Mapping[str, str],
+    terminal: Terminal,
+    ready: asyncio.Event,
+    *,
+    demo: bool,
+    once: bool,
 ) -> None:
-    """Start everything and keep it running until cancelled; with *once*, only until it is ready.
+    """Start everything, set *ready*, and keep it running until cancelled; with *once*, only until it is ready.
 
     With *demo*, the first start shows one. Raises FatalError with the reason when something can't be started or the
     demo fails. However it ends, all that was started is stopped, in reverse order."""
@@ -64,7 +81,7 @@ async def up(
     await check_engine(engine)
     terminal.title("Starting Millrace")
     account = await asyncio.to_thread(service_account)
-    async with _data_directory(data, account) as logs, _keeper(terminal) as keeper:
+    async with _data_directory(data, account) as logs, _keeper(terminal, ready) as keeper:
         passed = {name: value for name, value in environ.items() if name not in FOR_US_ALONE}
         environ = {**passed, **await _start_servers(keeper, settings, data), **LOGGING}
         api = _api(settings, environ, logs, account)
@@ -86,6 +103,7 @@ async def up(
         if once:
             return
         with left_address(data, api.url):
+            ready.set()
             _show_ready(terminal, api, logs, "demo /hello" if demo and is_first else "APP /ROUTE")
             await asyncio.Event().wait()
 
@@ -135,14 +153,18 @@ async def _data_directory(data: Path, account: Account) -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def _keeper(terminal: Terminal) -> AsyncIterator[Keeper]:
+async def _keeper(terminal: Terminal, ready: asyncio.Event) -> AsyncIterator[Keeper]:
     try:
         async with asyncio.TaskGroup() as tasks:
             keeper = Keeper(tasks, terminal)
+            is_brief = False
             try:
                 yield keeper
+            except asyncio.CancelledError:
+                is_brief = not ready.is_set()
+                raise
             finally:
-                await _to_the_end(keeper.stop_all())
+                await _to_the_end(keeper.stop_all(is_brief=is_brief))
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:  # a group of one says no more than the one
             raise group.exceptions[0] from None

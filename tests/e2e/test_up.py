@@ -138,6 +138,19 @@ async def test_an_api_that_is_killed_comes_back_and_a_paused_queue_is_said(machi
     assert "the queue is paused" in output
 
 
+async def test_ctrl_c_before_it_is_ready_is_exit_code_130(machine: Machine) -> None:
+    process = await machine.up()
+    assert process.stdout
+    async with asyncio.timeout(60):
+        while b"postgres" not in await process.stdout.readline():
+            pass
+        process.send_signal(SIGINT)
+        output = (await process.communicate())[0].decode()
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "stopped before it was ready"
+    assert "Traceback" not in output
+
+
 async def _has_ended(client: Client, call_id: str) -> bool:
     return CallStatus((await client.get_call("demo", call_id)).status).is_final
 

@@ -1,7 +1,10 @@
 """deploy/up and deploy/test, in a folder without an environment: what they say before they set anything up."""
 
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,12 @@ import pytest
 import deploy
 
 SCRIPTS = Path(deploy.__file__).parent
+PIP = """#!/bin/bash
+[[ $* == *--version* ]] && exit
+trap 'echo "Traceback: KeyboardInterrupt" >&2; exit 1' INT
+touch "$(dirname "$0")/../../installing"
+for ((i = 0; i < 300; i++)); do sleep 0.1; done
+"""
 
 
 @pytest.fixture
@@ -64,6 +73,36 @@ def test_help_is_told_before_anything_is_set_up(checkout: Path, script: str, tol
         assert (result.returncode, result.stderr) == (0, "")
         assert [text for text in told if text not in result.stdout] == []
     assert not (checkout / ".venv").exists()
+
+
+def test_ctrl_c_in_the_set_up_is_one_line_and_exit_code_130(checkout: Path) -> None:
+    """Whatever the program says that is interrupted: here one that takes its time to install packages."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    for name in ("pyproject.toml", "deploy/requirements/runtime.txt"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    python.write_text(PIP)
+    python.chmod(0o755)
+    process = subprocess.Popen(
+        ["bash", checkout / "deploy" / "up"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    while "Python packages" not in process.stdout.readline():
+        pass
+    for _ in range(500):
+        if (checkout / "installing").exists():
+            break
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.strip().startswith("stopped")
+    assert len(stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

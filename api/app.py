@@ -61,6 +61,7 @@ from api.revisions import Revisions
 from api.route_cache import RouteCache
 from api.sandbox import OWN_ORIGIN
 from api.sync import SyncCalls
+from api.sync_limit import SyncLimit
 from api.tokens import TOKEN, TokenCache
 from api.urls import ENDPOINTS, add_urls
 from common.errors import SettingsError, UnavailableError
@@ -243,9 +244,11 @@ async def _counter(app: web.Application) -> AsyncIterator[None]:
 
 async def _sync(app: web.Application) -> AsyncIterator[None]:
     recorder = app[RECORDER] = Recorder(app[STORE], app[METRICS])
-    sync = app[SYNC] = SyncCalls(app[QUEUE], recorder, app[SETTINGS].start_timeout_s)
+    limit = SyncLimit(app[STORE], app[SETTINGS].app_max_sync_calls)
+    sync = app[SYNC] = SyncCalls(app[QUEUE], recorder, limit, app[SETTINGS].start_timeout_s)
     yield
     await sync.aclose()
+    await limit.aclose()
     await recorder.aclose()
 
 

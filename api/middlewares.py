@@ -41,6 +41,7 @@ STATUS_BY_KIND: dict[type[MillraceError], int] = {
 STATUS_BY_SLUG = {
     "app_calls_full": 429,
     "app_storage_full": 429,
+    "app_sync_calls_full": 429,
     "body_not_text": 415,
     "body_too_large": 413,
     "call_timeout": 504,

@@ -7,6 +7,7 @@ it over as dead, and maintenance replies.
 
 import asyncio
 import time
+from collections import Counter
 from uuid import UUID
 
 import msgspec
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from api.giving_up import GivingUp
 from api.recorder import Recorder
+from api.sync_limit import SyncLimit
 from api.waiting import Waiting
 from common.errors import QueueUnavailableError
 from common.models import Call, Outcome, QueueEntry, SyncTicket, decode_reply, encode_call, new_id
@@ -32,8 +34,12 @@ _log = get_logger("sync")
 class SyncCalls:
     """Owns the two tasks. Made and closed inside the running loop; replies find it by an address of its own."""
 
-    def __init__(self, queue: MessageQueue, recorder: Recorder, start_timeout_s: float) -> None:
+    def __init__(
+        self, queue: MessageQueue, recorder: Recorder, limit: SyncLimit, start_timeout_s: float
+    ) -> None:
         self._queue = queue
+        self._limit = limit
+        self._of_app: Counter[str] = Counter()
         self._start_s = start_timeout_s
         self._giving_up = GivingUp(queue, recorder)
         self._reply_to = new_id()
@@ -49,7 +55,7 @@ class SyncCalls:
     async def push(self, call: Call, payload: bytes, request: web.BaseRequest) -> Waiting:
         """Queue the call with its payload; `outcome` must follow.
 
-        Raises QueueFullError, and QueueUnavailableError if it is certain that the call will not run.
+        Raises AppSyncCallsFullError, QueueFullError, and QueueUnavailableError if it is certain that it will not run.
         """
         wait_s = max(WAIT_MIN_S, call.timeout / 2)
         ticket = SyncTicket(
@@ -60,7 +66,9 @@ class SyncCalls:
         entry = QueueEntry(
             id=call.id, order_no=0, priority=0, delay_ms=0, memory_mb=call.memory, ticket=ticket
         )
+        self._limit.check(self._of_app[call.app_name])
         waiting = self._pending[call.id] = Waiting(call, request)
+        self._of_app[call.app_name] += 1
         try:
             await self._queue.push([entry])  # the reply may come before this returns
         except QueueUnavailableError as error:
@@ -119,6 +127,9 @@ class SyncCalls:
 
     def _forget(self, call: Call) -> None:
         del self._pending[call.id]
+        self._of_app[call.app_name] -= 1
+        if not self._of_app[call.app_name]:
+            del self._of_app[call.app_name]
         if not self._pending:
             self._is_busy.clear()
 

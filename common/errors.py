@@ -603,6 +603,12 @@ class AppCallsFullError(QuotaExceededError):
     default_message = "The app has as many calls that have not ended as it may have"
 
 
+class AppSyncCallsFullError(QuotaExceededError):
+    slug = "app_sync_calls_full"
+    default_message = "The app has as many sync calls under way as it may have"
+    retry_after_s = 1.0
+
+
 class AppStorageFullError(QuotaExceededError):
     slug = "app_storage_full"
     default_message = "The app has as much stored as it may have"

@@ -90,6 +90,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     app_max_routes: Positive = 1000
     app_max_calls: Positive = 500_000
     app_max_stored_mb: Positive = 10 * 1024
+    app_max_sync_calls: NotNegative = (
+        0  # under way in one api; 0: 16 for each slot of all workers, at least 256
+    )
     reconcile_interval_s: Seconds = 10
     no_capacity_grace_s: Seconds = 300  # how long a call waits for a worker that is large enough
 

@@ -414,6 +414,10 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         """Incarnations whose heartbeat is fresh (younger than ``heartbeat_stale_s``, on Postgres's clock)."""
         ...
 
+    async def live_slots(self) -> int:
+        """How many slots all live workers have together."""
+        ...
+
     async def largest_worker_mb(self) -> int | None:
         """The memory of the largest live incarnation; None if none is live."""
         ...

@@ -50,6 +50,11 @@ class Workers(OnDatabase):
             )
         return memory_mb
 
+    async def live_slots(self) -> int:
+        async with self._database.connection() as connection:
+            slots: int = await connection.fetchval(query("live_slots"), self._settings.heartbeat_stale_s)
+        return slots
+
     async def installation_id(self) -> UUID:
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("installation_id"))

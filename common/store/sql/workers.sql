@@ -62,6 +62,9 @@ SELECT incarnation FROM workers WHERE heartbeat_at > now() - make_interval(secs 
 -- name: largest_worker_mb
 SELECT max(memory_mb) AS memory_mb FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)
 
+-- name: live_slots
+SELECT coalesce(sum(slots), 0) FROM workers WHERE heartbeat_at > now() - make_interval(secs => $1)
+
 -- name: installation_id
 -- The first caller writes the row; the update changes nothing, but makes it come back also when others are first.
 INSERT INTO installation DEFAULT VALUES

@@ -70,6 +70,7 @@ async def test_only_live_workers_count_and_without_any_nothing_ends(store: Postg
     call = large()
     await submit(store, call)
     assert await store.largest_worker_mb() is None
+    assert await store.live_slots() == 0
     assert await ended(store) == set()
     small, big = new_id(), new_id()
     await store.register_worker(small, "host", 2, SMALL_MB)

@@ -1,6 +1,7 @@
 """Sync calls: what the function answers reaches its caller, nobody waits for ever, and each leaves a record."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,8 @@ from redis.asyncio import Redis
 
 from api import app, late_records, sync, waiting
 from api.keys import BODIES
-from common.errors import QueueUnavailableError
+from api.sync_limit import SyncLimit
+from common.errors import AppSyncCallsFullError, QueueUnavailableError
 from common.models import CallStatus, QueueEntry, Reason, SyncTicket, new_id
 from common.queue.base import Acked, Extension
 from common.queue.redis import RedisQueue
@@ -581,3 +583,48 @@ async def test_a_record_waits_for_a_store_that_is_away(
 
         await eventually(is_back, timeout_s=20)
         assert (await record_of(api, answer.headers["Fn_call_id"]))["detail"] == "no_capacity"
+
+
+async def test_an_app_has_a_number_of_sync_calls_under_way(settings: Settings) -> None:
+    async with ServedApi(replace(settings, app_max_sync_calls=2)) as api:
+        worker = StandIn(api.queue)
+        path = await sync_route(api)
+        other = await api.create_route("other", type="sync")
+        waiting = [asking(api, path) for _ in range(2)]
+        taken = [await worker.take() for _ in range(2)]
+        answer = await api.ask("POST", path)
+        assert (answer.status, answer.json["error"]["code"]) == (429, "app_sync_calls_full")
+        assert (
+            "2 sync calls of the app are under way, and 2 may be (MILLRACE_APP_MAX_SYNC_CALLS)"
+            in answer.message
+        )
+        assert answer.headers["Retry-After"] == "1"
+        of_other = asking(api, other)
+        await worker.answer_next()
+        assert (await of_other).status == 200
+        await worker.reply(taken[0], ended())
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        waiting.append(asking(api, path))
+        await worker.answer_next()
+        await worker.reply(taken[1], ended())
+        assert [answer.status for answer in await asyncio.gather(*waiting)] == [200] * 3
+
+
+async def test_more_slots_let_an_app_have_more_sync_calls_under_way(api: ServedApi) -> None:
+    limit = SyncLimit(api.store, 0)
+    with pytest.raises(AppSyncCallsFullError, match="256 may be"):
+        limit.check(256)
+    await api.store.register_worker(new_id(), "here", 100, 1)
+    limit._read_at_s = -math.inf
+
+    async def has_more() -> bool:
+        try:
+            limit.check(1599)
+        except AppSyncCallsFullError:
+            return False
+        return True
+
+    await eventually(has_more)
+    with pytest.raises(AppSyncCallsFullError):
+        limit.check(1600)
+    await limit.aclose()

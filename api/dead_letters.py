@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from api.ends import no_capacity, worker_lost
+from api.ends import no_capacity, queue_paused, worker_lost
 from api.recorder import Recorder
 from api.sync import SyncCalls
-from common.models import SyncReply, SyncTicket, decode_call, encode_reply
+from common.models import Outcome, SyncReply, SyncTicket, decode_call, encode_reply
 from common.queue.announcer import Announcer
 from common.queue.base import DeadCall, MessageQueue
 from common.store.base import Datastore
@@ -52,7 +52,7 @@ class DeadLetters:
         dead = await self._queue.dead(BATCH_CALLS)
         for call in dead:
             if call.ticket is not None:
-                await self._answer(call, call.ticket)
+                await self._answer(call, call.ticket, await self._end_of(call))
         await self._settle([call.id for call in dead if call.ticket is None])
         if len(dead) == BATCH_CALLS:
             return 0
@@ -66,9 +66,13 @@ class DeadLetters:
             await self._queue.bury(ids)
             _log.warning("calls were given up", calls=[str(call_id) for call_id in ids])
 
-    async def _answer(self, dead: DeadCall, ticket: SyncTicket) -> None:
+    async def _end_of(self, dead: DeadCall) -> Outcome:
+        if dead.deliveries:
+            return worker_lost()
+        return queue_paused() if (await self._queue.depth()).is_paused else no_capacity()
+
+    async def _answer(self, dead: DeadCall, ticket: SyncTicket, outcome: Outcome) -> None:
         """Answer first, record second: the caller waits."""
-        outcome = worker_lost() if dead.deliveries else no_capacity()
         if not await self._queue.bury_replied(dead, encode_reply(SyncReply(id=dead.id, outcome=outcome))):
             return
         try:

@@ -5,7 +5,12 @@ The two never share an end: whoever is told that nothing ran may ask again.
 
 from datetime import UTC, datetime
 
-from common.errors import CallTimeoutError, CallTimeoutServerBusyError, ShuttingDownError
+from common.errors import (
+    CallTimeoutError,
+    CallTimeoutServerBusyError,
+    QueuePausedError,
+    ShuttingDownError,
+)
 from common.models import CallStatus, Detail, Outcome, Reason
 
 API_ENDED = "The api process ended before the call did: the call goes on, and its record says how it ends"
@@ -15,6 +20,11 @@ PUSH_UNCONFIRMED = "The queue did not confirm the call: it may have run"
 def no_capacity() -> Outcome:
     """No worker took it in time."""
     return _error(Reason.KILLED, Detail.NO_CAPACITY, CallTimeoutServerBusyError.default_message)
+
+
+def queue_paused() -> Outcome:
+    """No worker had taken it when the queue was paused."""
+    return _error(Reason.KILLED, Detail.QUEUE_PAUSED, QueuePausedError.default_message)
 
 
 def shutting_down() -> Outcome:

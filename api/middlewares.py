@@ -57,7 +57,7 @@ STATUS_BY_SLUG = {
     "service_worker_refused": 403,
     "unauthorized": 401,
 }
-RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15, "record_pending": 1}
+RETRY_AFTER_S = {"server_busy": 15, "queue_full": 15, "queue_paused": 15, "record_pending": 1}
 RETRY_AFTER_DEFAULT_S = 5
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")

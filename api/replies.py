@@ -16,6 +16,7 @@ from common.errors import (
     CallTimeoutError,
     CallTimeoutServerBusyError,
     InvalidHeadersError,
+    QueuePausedError,
     ShuttingDownError,
     UnavailableError,
 )
@@ -31,6 +32,7 @@ SERVER_TIMING = "Server-Timing"
 NOT_STARTED: dict[str, type[UnavailableError]] = {
     Detail.NO_CAPACITY: CallTimeoutServerBusyError,
     Detail.INIT_TIMEOUT: CallTimeoutServerBusyError,
+    Detail.QUEUE_PAUSED: QueuePausedError,
     Detail.SHUTTING_DOWN: ShuttingDownError,
 }
 _BODYLESS = frozenset({204, 205, 304})

@@ -615,6 +615,13 @@ class AppStorageFullError(QuotaExceededError):
     retry_after_s = 60.0
 
 
+class QueuePausedError(UnavailableError):
+    """A sync call, which nobody would take."""
+
+    slug = "queue_paused"
+    default_message = "The queue is paused: sync calls are not run until it is resumed"
+
+
 class QueueUnavailableError(UnavailableError):
     """``may_have_happened``: False where it is certain that what was asked for was not done."""
 

@@ -56,7 +56,10 @@ DESCRIPTIONS: Descriptions = {
         errors=(InvalidLimitError, QueueUnavailableError),
     ),
     queue.pause: Description(
-        text="What runs goes on, and calls are still accepted. The pause is kept until it is lifted.",
+        text=(
+            "What runs goes on, and async calls are still accepted; sync ones are refused, also those that already wait"
+            ". The pause is kept until it is lifted."
+        ),
         answers={"200": json(_depth(is_paused=True))},
         errors=(StoreUnavailableError, QueueUnavailableError),
     ),

@@ -16,8 +16,8 @@ from common.models.stats import CallStats
 class Detail(StrEnum):
     """Finer reasons. The first four and ``api_ended`` go with functions that ran to their end, or to a limit.
 
-    Of a sync call, ``no_capacity``, ``init_timeout`` and ``shutting_down`` say that its function was never started.
-    With ``worker_lost``, ``no_answer`` and ``push_unconfirmed`` it may have run.
+    Of a sync call, ``no_capacity``, ``init_timeout``, ``queue_paused`` and ``shutting_down`` say that its function was
+    never started. With ``worker_lost``, ``no_answer`` and ``push_unconfirmed`` it may have run.
     """
 
     EXIT_CODE = "exit_code"
@@ -36,6 +36,7 @@ class Detail(StrEnum):
     BAD_RESPONSE = "bad_response"
     WORKER_LOST = "worker_lost"
     EXPIRED = "expired"
+    QUEUE_PAUSED = "queue_paused"
     SHUTTING_DOWN = "shutting_down"  # its api ended before a worker had taken it
     API_ENDED = (
         "api_ended"  # its api ended while it ran: it ended as the record says, its caller never heard of that

@@ -193,6 +193,8 @@ class MessageQueue(Protocol):
         A sync call whose ``ttl_ms`` passes before a worker has it is never reserved: it is handed over as dead. One
         whose push raised QueueUnavailableError may run all the same if that error says so, until `withdraw` tells.
 
+        Raises QueuePausedError, having pushed none, for sync calls while the queue is paused.
+
         Raises QueueFullError, having pushed none, if they don't all fit (``queue_max_calls``, or Redis's memory). Of
         more than 500 calls, earlier parts may be pushed then.
         An entry with ``delay_ms`` > 0 can be reserved only after that long.
@@ -315,7 +317,7 @@ class MessageQueue(Protocol):
 
     async def maintain(self) -> int | None:
         """Restore expired leases, promote due calls, dead-letter what was delivered too often and sync calls whose
-        wait is over; bounded work.
+        wait is over, or that wait while the queue is paused; bounded work.
 
         Returns milliseconds until the next thing falls due or expires (0: more to do now), None if there is nothing.
         """
@@ -338,7 +340,10 @@ class MessageQueue(Protocol):
         ...
 
     async def pause(self) -> None:
-        """Hand out nothing until `resume`. Everything else goes on: pushes, leases, acks, maintenance. Idempotent."""
+        """Hand out nothing until `resume`. All else goes on: async pushes, leases, acks, maintenance. Idempotent.
+
+        Sync calls that wait are handed over as dead: their callers are not to wait for the end of the pause.
+        """
         ...
 
     async def resume(self) -> None:

@@ -17,6 +17,7 @@ from common.errors import (
     NotReservedError,
     QueueFullError,
     QueueLostError,
+    QueuePausedError,
     QueueUnavailableError,
     UnavailableError,
 )
@@ -45,7 +46,11 @@ from common.settings import Settings
 DELIVERIES_PER_ATTEMPT = 2  # a worker may be lost with a call that it has not claimed yet
 MAX_BATCH = 500  # calls in one script: Lua's unpack ends near 8000 values
 LOOK_AHEAD = 32  # calls beyond the slots that reserve looks at, past those too large for this worker
-NO_ROOM = -1  # push.lua's answer; the other one that is no count: another generation
+REFUSALS = {
+    -1: QueueFullError,
+    -2: QueueLostError,
+    -3: QueuePausedError,
+}  # push.lua's answers that are no counts
 RESTORE_ROUNDS = 16  # scripts that one reserve may spend on restoring before it hands out what there is
 
 MIN_BLOCK_S = 0.01  # Redis 6.2 cuts off what is below 1 ms, and 0 is for ever
@@ -96,7 +101,7 @@ class RedisQueue:
                 again=again,
             )
             if added < 0:
-                raise QueueFullError if added == NO_ROOM else QueueLostError
+                raise REFUSALS[added]
             new += added
         return new
 

@@ -80,7 +80,7 @@ class Head(msgspec.Struct):
 async def queue_command(api: Api, action: str | None, as_json: bool) -> None:
     """Show how many calls wait, by priority and state.
 
-    `pause` first: workers get no calls until `resume`; what runs goes on, and new calls are accepted.
+    `pause` first: workers get no calls until `resume`; what runs goes on, async calls are accepted.
     `head`: show the next 20 calls instead. `rebuild` first: put back whatever the queue has lost, and the pause;
     what it has stays as it is, so workers may go on.
     """

@@ -1,4 +1,5 @@
--- Restore expired leases, promote due calls, bury ready sync calls whose wait is over: a bounded number of each.
+-- Restore expired leases, promote due calls, bury ready sync calls whose wait is over, or all of them while the queue is
+-- paused: a bounded number of each.
 -- KEYS: ready delay lease meta dead state wake_sync wake_async sync
 -- ARGV: none
 -- Returns ms until the next expiry or due call, 0 if there is more to do now, -1 if there is none.
@@ -15,6 +16,6 @@ redis.call('ZREM', lease, '')  -- a full Redis must still drain: protocol.md, "M
 local now_ms = clock()
 local expiry_ms, due_ms = maintain(now_ms)
 local head = redis.call('ZRANGEBYSCORE', ready, '-inf', string.format('(%.0f', LEVEL), 'LIMIT', 0, BATCH)
-local waiting = bury_late(head, now_ms)
+local waiting = bury_late(head, now_ms, redis.call('HEXISTS', state, 'paused') == 1)
 if #head == BATCH and #waiting < #head then return 0 end
 return until_next(now_ms, expiry_ms, due_ms)

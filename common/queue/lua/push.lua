@@ -3,7 +3,8 @@
 -- ARGV: max_calls, generation (or empty), number of calls; then for each call: id, place (-1: a sync call, it takes the next one on level 0),
 --       delay_ms (of a sync call: how long it may wait), memory_mb, max_deliveries; then for each sync call: reply_to,
 --       message
--- Returns how many were new; having changed nothing, -1 if they don't all fit, -2 if the data is of another generation.
+-- Returns how many were new; having changed nothing, -1 if they don't all fit, -2 if the data is of another generation, -3
+-- if there are sync calls and the queue is paused.
 local ready, delay, meta, state, wake_sync, wake_async, sync, message, ended = unpack(KEYS)
 -- include: clock.lua
 -- include: record.lua
@@ -35,6 +36,7 @@ for i, id in ipairs(ids) do
   end
 end
 if #fresh == 0 then return 0 end
+if sync_calls > 0 and redis.call('HEXISTS', state, 'paused') == 1 then return -3 end
 if redis.call('HLEN', meta) + #fresh > tonumber(ARGV[1]) then return -1 end
 -- The first write, this or the next, may be refused by a full Redis, and then nothing has happened; later ones can't be.
 local next_place = sync_calls > 0 and redis.call('HINCRBY', state, 'sync_places', sync_calls) - sync_calls

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from common.errors import QueueFullError, QueuePausedError, UnavailableError
 from common.models import QueueEntry
 from common.queue.base import (
     Acked,
@@ -72,14 +73,16 @@ class QueueModel:
             (call for call in self.calls.values() if call.place is place), key=lambda call: call.order
         )
 
-    def push(self, entries: Iterable[QueueEntry]) -> int | None:
-        """How many were new; None if they don't all fit."""
+    def push(self, entries: Iterable[QueueEntry]) -> int | type[UnavailableError]:
+        """How many were new, or what is raised."""
         new: dict[UUID, QueueEntry] = {}
         for entry in entries:
             if entry.id not in self.calls and not (entry.ticket and entry.id in self.ended):
                 new.setdefault(entry.id, entry)
+        if self.is_paused and any(entry.ticket is not None for entry in new.values()):
+            return QueuePausedError
         if len(self.calls) + len(new) > self.max_calls:
-            return None
+            return QueueFullError
         for entry in new.values():
             level, number = 3 - entry.priority, entry.order_no
             is_sync = entry.ticket is not None
@@ -99,8 +102,12 @@ class QueueModel:
 
     def bury_late(self) -> None:
         for call in self.at(Place.READY):
-            if call.is_late:
+            if call.is_late or (self.is_paused and call.is_sync):
                 call.place = Place.DEAD
+
+    def pause(self) -> None:
+        self.is_paused = True
+        self.bury_late()
 
     def reserve(self, capacity: Capacity, holder: UUID) -> list[UUID]:
         """The ids in order; `lease` then notes the tokens that the real queue gave."""

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
+from common.errors import QueuePausedError
 from common.queue.base import Acked, Capacity, Extension, Lane
 from common.queue.redis import RedisQueue
 from tests.conformance.queue.conftest import OpenQueue
@@ -45,6 +46,26 @@ async def test_a_paused_queue_hands_out_nothing_and_does_all_else(
     assert len(ids(await queue.reserve(ROOMY, incarnation))) == 3
 
 
+async def test_a_paused_queue_keeps_no_sync_call_waiting(queue: RedisQueue, incarnation: UUID) -> None:
+    running, *waiting_calls = [sync_entry() for _ in range(1200)]
+    await queue.push([running, *waiting_calls, entry(1)])
+    [held] = (await queue.reserve(room(1), incarnation)).reservations
+    await queue.pause()
+    depth = await queue.depth()
+    assert (depth.ready_sync, depth.dead, depth.leased, sum(depth.ready)) == (0, 1199, 1, 1)
+    for refused in ([sync_entry()], [entry(2), sync_entry()]):
+        with pytest.raises(QueuePausedError):
+            await queue.push(refused)
+    assert await queue.push([running]) == 0, "it is here already"
+    await queue.release([held])
+    await queue.maintain()
+    assert (await queue.depth()).dead == 1200
+    assert {call.deliveries for call in await queue.dead(9)} == {0}
+    await queue.resume()
+    assert await queue.push([sync_entry()]) == 1
+    assert is_conserved(await queue.depth())
+
+
 async def test_nothing_arms_wake_tokens_while_paused(
     queue: RedisQueue, admin: Redis, incarnation: UUID
 ) -> None:
@@ -54,7 +75,7 @@ async def test_nothing_arms_wake_tokens_while_paused(
     await queue.pause()
     await queue.release(reserved.reservations[:1])
     await queue.release_incarnation(incarnation)
-    await queue.push([entry(9), sync_entry(), entry(10, delay_ms=1), entry(11, delay_ms=60_000)])
+    await queue.push([entry(9), entry(10, delay_ms=1), entry(11, delay_ms=60_000)])
     await eventually(queue.maintain)
     await queue.reserve(ROOMY, incarnation)
     assert await admin.exists(queue._keys.wake_sync, queue._keys.wake_async) == 0
@@ -109,7 +130,7 @@ async def test_a_worker_with_nothing_to_do_sends_less_than_a_command_a_second(
     match why:
         case "paused":
             await own_queue.pause()
-            await own_queue.push([entry(1, memory_mb=1), sync_entry(memory_mb=1)])
+            await own_queue.push([entry(1, memory_mb=1)])
         case "no room":
             await own_queue.push([entry(1, memory_mb=500), sync_entry(memory_mb=500)])
         case "never fits":

@@ -184,7 +184,6 @@ async def test_a_call_whose_wait_is_over_is_never_reserved(
 async def test_maintenance_buries_calls_whose_wait_is_over(queue: RedisQueue, admin: Redis) -> None:
     late, call = [sync_entry(ttl_ms=0) for _ in range(300)], sync_entry()
     await queue.push([*late[:100], call, *late[100:], entry(1)])
-    await queue.pause()
     rounds = 1
     while await queue.maintain() == 0:
         rounds += 1

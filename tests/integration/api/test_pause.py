@@ -1,6 +1,8 @@
 """Pause, resume and the head of the queue over HTTP, and that Redis's mark follows the store's whatever happens."""
 
+import asyncio
 import json
+import time
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +15,7 @@ from deploy.cli.queue import QueueAction, show_queue
 from deploy.cli.terminal import Terminal
 from deploy.local import LocalRedis
 from tests.integration.api.served import ServedApi
+from tests.integration.api.stand_in import StandIn, ended
 from tests.polling import eventually
 
 
@@ -31,6 +34,39 @@ async def test_a_paused_queue_takes_calls_and_hands_out_none_until_it_is_resumed
             "oldest_ready_ms": pytest.approx(answer.json["oldest_ready_ms"], abs=10_000),
         }
     assert [str(one.call.id) for one in await api.claim()] == [call_id]
+
+
+async def test_sync_calls_are_refused_at_once_while_paused(api: ServedApi, settings: Settings) -> None:
+    """Those that wait too, of any api process; one that runs goes on."""
+    worker = StandIn(api.queue)
+    path = await api.create_route(type="sync")
+    running = asyncio.create_task(api.ask("POST", path))
+    taken = await worker.take()
+    async with ServedApi(settings) as other:
+        waiting = [asyncio.create_task(one.ask("POST", path)) for one in (api, other)]
+
+        async def both_wait() -> bool:
+            return (await api.queue.depth()).ready_sync == 2
+
+        await eventually(both_wait)
+        begun_s = time.monotonic()
+        await other.ask("POST", "/v1/queue/pause")
+        waited = [await one for one in waiting]
+        refused = await api.ask("POST", path)
+        assert time.monotonic() - begun_s < 5, "half of the timeout is 15 s"
+        for answer in (*waited, refused):
+            assert (answer.status, answer.json["error"]["code"]) == (503, "queue_paused")
+            assert answer.headers["Retry-After"] == "15"
+        call_id = waited[0].headers["Fn_call_id"]
+        record = (await other.get(f"/v1/apps/app/calls/{call_id}")).json["call"]
+        assert (record["status"], record["detail"], record["attempt"]) == ("error", "queue_paused", 0)
+    assert (await api.ask("POST", path, headers={"Prefer": "respond-async"})).status == 202
+    await worker.reply(taken, ended())
+    assert (await running).status == 200
+    await api.ask("POST", "/v1/queue/resume")
+    answering = asyncio.create_task(api.ask("POST", path))
+    await worker.answer_next()
+    assert (await answering).status == 200
 
 
 async def test_a_pause_without_redis_is_refused_kept_and_done_once_it_is_back(

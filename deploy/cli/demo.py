@@ -81,7 +81,7 @@ async def run_demo(client: Client, keeper: Keeper, worker: Service, terminal: Te
     with terminal.step("calls") as show:
         ids = [await _submit(client, greeting) for greeting in GREETINGS]
         priorities = " ".join(str(greeting.priority) for greeting in GREETINGS)
-        show(f"accepted, their priorities: {priorities}; the last one is delayed")
+        show(f"priorities {priorities}, the last one delayed")
     await keeper.start(worker, f"{worker.url}, one slot", warnings_of_ours)
     with terminal.step("run") as show:
         records = await _await_final(client, ids, show)
@@ -126,7 +126,7 @@ async def _load(client: Client, record: Record) -> Run:
 
 
 def _show(terminal: Terminal, runs: list[Run]) -> None:
-    columns = ["call", "priority", "delay", "status", "started_at", "waited", "ran"]
+    columns = ["call", "priority", "delay", "status", "started_at"]
     rows = [
         [
             run.record.id,
@@ -134,16 +134,26 @@ def _show(terminal: Terminal, runs: list[Run]) -> None:
             f"{run.record.delay} s" if run.record.delay else "-",
             run.record.status,
             run.started_at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3],
-            f"{(run.started_at - _due_at(run.record)).total_seconds():.2f} s",
-            f"{(run.completed_at - run.started_at).total_seconds():.2f} s",
         ]
         for run in runs
     ]
     details = [
-        {"result": run.result.strip(), "log": run.log.strip(), "stats": _stats(run.record)} for run in runs
+        {
+            "times": _times(run),
+            "result": run.result.strip(),
+            "log": run.log.strip(),
+            "stats": _stats(run.record),
+        }
+        for run in runs
     ]
     terminal.line()
     terminal.table(columns, rows, details)
+
+
+def _times(run: Run) -> str:
+    waited_s = (run.started_at - _due_at(run.record)).total_seconds()
+    ran_s = (run.completed_at - run.started_at).total_seconds()
+    return f"waited {waited_s:.2f} s, ran {ran_s:.2f} s"
 
 
 def _stats(record: Record) -> str:

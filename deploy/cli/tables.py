@@ -50,6 +50,15 @@ def wrapped(text: str, indent: int, available: int) -> list[str]:
     return textwrap.wrap(text, available - indent, drop_whitespace=True, break_on_hyphens=False) or [""]
 
 
+def clipped(text: str, available: int) -> str:
+    """*text*, or as much of its beginning as is narrower than *available* characters."""
+    if _width(text) < available:
+        return text
+    while text and _width(text) >= available - 1:
+        text = text[:-1]
+    return f"{text}…" if text else ""
+
+
 def _padded(cell: str, width: int) -> str:
     return cell + " " * (width - _width(cell))
 

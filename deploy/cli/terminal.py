@@ -18,7 +18,7 @@ import click
 from common.settings import wants_color
 from common.telemetry.harmless import harmless, one_line
 from deploy.cli.control import HarmlessStream
-from deploy.cli.tables import Widths, lay_out, wrapped
+from deploy.cli.tables import Widths, clipped, lay_out, wrapped
 
 
 class Terminal:
@@ -78,8 +78,10 @@ class Terminal:
                 return
             detail = text
             self._wipe()
+            # One line of the terminal at most: only one is wiped.
+            shown = clipped(text, _columns_of_terminal() - len(f"  … {name:<10}     …    "))
             self._pending = (
-                f"  {click.style('…', fg='cyan')} {name:<10} {click.style('    …', dim=True)}    {text}"
+                f"  {click.style('…', fg='cyan')} {name:<10} {click.style('    …', dim=True)}    {shown}"
             )
             self._draw()
 

@@ -10,7 +10,7 @@ from deploy.cli.asking import Api, Commands, ask, asks_api, confirm, json_option
 from deploy.cli.client import LONG_ANSWER_S, path_of
 from deploy.cli.examples import examples
 from deploy.cli.listing import Listing, show_list
-from deploy.cli.members import Pairs, as_config
+from deploy.cli.members import Pairs, as_config, config_file_option
 from deploy.cli.terminal import utc
 
 
@@ -49,12 +49,13 @@ async def list_apps(api: Api, as_json: bool) -> None:
 @click.option(
     "-c", "--config", multiple=True, callback=as_config, metavar="KEY=VALUE", help="A member of its config."
 )
+@config_file_option
 @json_option
 @asks_api
 @examples("millrace apps create shop --config LOG_LEVEL=info")
-async def create_app(api: Api, name: str, config: Pairs, as_json: bool) -> None:
+async def create_app(api: Api, name: str, config: Pairs, config_file: Pairs, as_json: bool) -> None:
     """Create an app. The first route makes one, too, if it is not there."""
-    body = msgspec.json.encode({"app": {"name": name, "config": dict(config)}})
+    body = msgspec.json.encode({"app": {"name": name, "config": dict((*config_file, *config))}})
     _show(api, await api.client.ask("POST", "/v1/apps", body), as_json)
 
 
@@ -71,14 +72,16 @@ async def show_app(api: Api, name: str, as_json: bool) -> None:
 @apps_group.command("config")
 @click.argument("name", metavar="APP")
 @click.argument("config", nargs=-1, callback=as_config, metavar="[KEY=VALUE]...")
+@config_file_option
 @json_option
 @asks_api
 @examples("millrace apps config mine GREETING=Hello LOG_LEVEL=")
-async def configure_app(api: Api, name: str, config: Pairs, as_json: bool) -> None:
+async def configure_app(api: Api, name: str, config: Pairs, config_file: Pairs, as_json: bool) -> None:
     """Change the config that the functions of all its routes find in their environment; show it.
 
     `KEY=` removes a key; other keys stay. Calls that were accepted before keep the config that they had.
     """
+    config = (*config_file, *config)
     method, body = (
         ("PATCH", msgspec.json.encode({"app": {"config": dict(config)}})) if config else ("GET", b"")
     )

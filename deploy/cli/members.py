@@ -1,6 +1,7 @@
 """How configs and headers are spelt on the command line: KEY=VALUE, and `Name: value`."""
 
 from collections.abc import Callable, Iterable
+from typing import TextIO
 
 import click
 
@@ -20,6 +21,24 @@ def _parsed(separator: str, example: str) -> Callable[[click.Context, click.Para
 
 as_config = _parsed("=", "KEY=VALUE")
 as_headers = _parsed(":", "'Name: value'")
+
+
+def _from_file(context: click.Context, parameter: click.Parameter, file: TextIO | None) -> Pairs:
+    try:
+        lines = [] if file is None else file.read().splitlines()
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"is no UTF-8 text: {error.reason}") from None
+    return as_config(
+        context, parameter, [line for line in lines if line.strip() and not line.startswith("#")]
+    )
+
+
+config_file_option = click.option(
+    "--config-file",
+    type=click.File("r", encoding="utf-8"),
+    callback=_from_file,
+    help="A file of lines KEY=VALUE, - is standard input: every user of a machine can read its command lines.",
+)
 
 
 def headers_of(pairs: Pairs) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import click
 
 from common.models.retry import RETRIABLE
 from deploy.cli.durations import DURATION
-from deploy.cli.members import as_config, as_headers, headers_of
+from deploy.cli.members import as_config, as_headers, config_file_option, headers_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,6 +37,7 @@ _OPTIONS = (
         metavar="KEY=VALUE",
         help="A variable of its environment, over the app's.",
     ),
+    config_file_option,
     click.option(
         "-H",
         "--header",
@@ -92,6 +93,8 @@ def route_options(command: Command) -> Command:
 
 def route_of(options: Mapping[str, Any]) -> dict[str, object]:
     """The members of the route that the options ask for."""
+    config = (*options.get("config_file", ()), *options.get("config", ()))
+    options = {name: value for name, value in options.items() if name != "config_file"} | {"config": config}
     given = {name: value for name, value in options.items() if value not in (None, (), "")}
     retry = {name.removeprefix(_RETRY): given.pop(name) for name in list(given) if name.startswith(_RETRY)}
     made: dict[str, Callable[[Any], object]] = {"config": dict, "headers": headers_of}

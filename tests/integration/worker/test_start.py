@@ -76,6 +76,12 @@ async def test_a_port_that_cannot_be_had_is_one_line_and_exit_2(bench: Bench) ->
     await expect_refusal(bench, elsewhere, "MILLRACE_WORKER_PORT")
 
 
+async def test_an_engine_that_is_no_sockets_is_one_line_and_exit_2(bench: Bench) -> None:
+    await expect_refusal(
+        bench, {"MILLRACE_DOCKER_SOCKET": "tcp://127.0.0.1:2375"}, "Docker Engine at 'tcp://"
+    )
+
+
 async def test_a_worker_waits_for_its_port_until_the_orphan_before_it_has_drained(bench: Bench) -> None:
     port = free_port()
     call_id = await bench.submit("sleep 4; echo done")

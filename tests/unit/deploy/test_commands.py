@@ -1,6 +1,7 @@
 """What commands ask an api for, how they show its answers, and how they fail."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -188,6 +189,23 @@ def test_every_field_of_a_route_can_be_set(api: StubApi) -> None:
             "headers": {"X-One": ["a", "b: c"], "X-Two": []},
         }
     }
+
+
+def test_config_comes_from_a_file_too_so_that_no_secret_is_on_a_command_line(
+    api: StubApi, tmp_path: Path
+) -> None:
+    api.answers("POST", "/v1/apps/mine/routes", {"route": ROUTE})
+    for method, path in (("POST", "/v1/apps"), ("PATCH", "/v1/apps/mine")):
+        api.answers(method, path, {"app": APP})
+    (tmp_path / "config").write_text("# of the shop\nKEY=s=cret\n\nA=of the file\n")
+    for command in ("routes create mine /up img -c A=1", "apps create mine -c A=1", "apps config mine A=1"):
+        assert api.run(*command.split(), "--config-file", f"{tmp_path}/config").exit_code == 0
+        given = api.asked[-1].json.get("route") or api.asked[-1].json["app"]
+        assert given["config"] == {"KEY": "s=cret", "A": "1"}
+    api.run("apps", "create", "mine", "--config-file", "-", payload=b"KEY=x\n")
+    assert api.asked[-1].json["app"]["config"] == {"KEY": "x"}
+    for bad in (b"no separator", b"\xff=1"):
+        assert api.run("apps", "create", "mine", "--config-file", "-", payload=bad).exit_code == 2
 
 
 def test_an_update_says_only_what_it_changes(api: StubApi) -> None:

@@ -92,6 +92,9 @@ def _check_origin(request: web.Request, port: str | None, cors: Cors) -> None:
     # "same-site" is refused too: to a browser, every other port of this machine is the same site.
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         raise ForeignOriginError(field="Sec-Fetch-Site")
+    # A page may have its browser fetch ahead from anywhere, which is then said to be nobody's request.
+    if "Sec-Purpose" in request.headers:
+        raise ForeignOriginError(field="Sec-Purpose")
     for origin in origins:
         match = _ORIGIN.fullmatch(origin)
         default = _DEFAULT_PORT[match["scheme"].lower()] if match else None

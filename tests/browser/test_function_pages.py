@@ -1,8 +1,10 @@
 """What a function answers, opened in a browser on the api's own origin: it must be nobody there."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -148,16 +150,31 @@ async def test_a_stored_result_is_nobody_either(tab: Tab, api: ServedApi) -> Non
     assert await api.rows("tokens") == 0
 
 
+class Site(NamedTuple):
+    """Its address, and whether its page had something fetched ahead, the target before."""
+
+    address: str
+    has_fetched_ahead: asyncio.Event
+
+
 @asynccontextmanager
-async def another_site(target: str) -> AsyncIterator[str]:
-    """The address of a site that leads to *target* in every way."""
+async def another_site(target: str) -> AsyncIterator[Site]:
+    """A site that leads to *target* in every way."""
+    has_fetched_ahead = asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/moved":
             return web.Response(status=302, headers={"Location": target})
+        if request.path == "/ahead":
+            has_fetched_ahead.set()
+        rules = {
+            way: [{"source": "list", "urls": [target, "/ahead"], "eagerness": "immediate"}]
+            for way in ("prefetch", "prerender")
+        }
         html = (
             f'<title>evil</title><a href="{target}">x</a><img src="{target}"><iframe src="{target}"></iframe>'
             f'<form method="post" action="{target}"></form>'
+            f'<script type="speculationrules">{json.dumps(rules)}</script>'
         )
         return web.Response(text=html, content_type="text/html")
 
@@ -167,7 +184,7 @@ async def another_site(target: str) -> AsyncIterator[str]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}", has_fetched_ahead)
     finally:
         await runner.cleanup()
 
@@ -177,8 +194,11 @@ async def test_no_other_site_calls_a_function_through_a_browser(
 ) -> None:
     """Neither by a page nor by a redirect of what its reader typed, which no header tells apart from typing."""
     page = await functions.add("/page", "<title>called</title>")
-    async with another_site(f"http://localhost:{api.port}{page}") as evil:
+    async with another_site(f"http://localhost:{api.port}{page}") as site:
+        evil, has_fetched_ahead = site
         await tab.open(evil, "evil")
+        async with asyncio.timeout(10):
+            await has_fetched_ahead.wait()
         await tab.run("document.forms[0].submit()")
         await tab.loaded(at=f"localhost:{api.port}")
         assert "foreign_origin" in await tab.run("document.body.innerText")

@@ -35,6 +35,7 @@ async def test_foreign_hosts_and_origins_are_refused_everywhere(api: ServedApi, 
         {"Origin": f"http://localhost:{api.port}.evil.example"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Purpose": "prefetch;prerender"},
     ]
     for headers in foreign:
         answer = await api.get(path, headers=headers)

@@ -6,12 +6,16 @@ from typing import Any
 
 ADDRESS = "http://localhost:8080"  # in its place the reader is shown the address that was asked
 
+_CREDENTIALS = "Authorization: Bearer $MILLRACE_TOKEN"
+# As an option of a command; it is taken out again where no token is needed.
+TOKEN_OPTION = f' \\\n     -H "{_CREDENTIALS}"'
+
 Json = Mapping[str, Any]
 
 
 def curl(method: str, path: str, operation: Json) -> str:
     """A command that asks for *operation*, with its examples."""
-    options: list[str] = []
+    options = [f'-H "{_CREDENTIALS}"'] if operation.get("security") else []
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))

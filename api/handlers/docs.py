@@ -2,13 +2,15 @@
 
 import asyncio
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
+from api.keys import TOKENS
 from api.page import Page
-from api.page_commands import ADDRESS
+from api.page_commands import ADDRESS, TOKEN_OPTION
 from api.pages import address_of
 from api.sandbox import OwnPage
 from api.schemas import JSON
@@ -22,6 +24,8 @@ async def get_openapi(_request: web.Request) -> web.Response:
 
 async def get_docs(request: web.Request) -> web.Response:
     page = await asyncio.to_thread(_page)
+    if not request.app[TOKENS].exist():
+        page = page.replace(escape(TOKEN_OPTION).encode(), b"")
     return OwnPage(page.replace(ADDRESS.encode(), address_of(request).encode()))
 
 

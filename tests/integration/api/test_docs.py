@@ -26,6 +26,9 @@ EXAMPLE = re.compile(
 BEFORE = {"create_app": "delete_app", "create_route": "delete_route"}
 
 
+COMMANDS = {name for name in OPERATIONS if not re.fullmatch(r"invoke_.*(?<!post)", name)}
+
+
 class Command(NamedTuple):
     """A curl command, as far as the page uses its options."""
 
@@ -44,7 +47,8 @@ def parsed(command: str, address: str) -> Command:
             method = words.pop(0)
         elif word == "-H":
             name, _, value = words.pop(0).partition(": ")
-            headers[name] = value
+            if name != "Authorization":  # the shell would put a token in
+                headers[name] = value
         elif word == "-d":
             data = words.pop(0).encode()
         else:
@@ -61,6 +65,12 @@ async def test_the_document_is_served(api: ServedApi) -> None:
     answer = await api.get("/openapi.json")
     assert answer.json == DOCUMENT
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+async def test_a_command_shows_a_token_once_there_is_one(api: ServedApi) -> None:
+    assert b"MILLRACE_TOKEN" not in (await api.get("/docs")).body
+    await api.create_token()
+    assert b"-H &quot;Authorization: Bearer $MILLRACE_TOKEN&quot;" in (await api.get("/docs")).body
 
 
 async def test_the_page_may_load_only_what_is_its_own(api: ServedApi) -> None:
@@ -87,7 +97,7 @@ async def test_the_page_has_the_address_of_its_reader(api: ServedApi) -> None:
         ('"><script>', ADDRESS),
     ):
         page = (await api.get("/docs", headers={"Host": host})).body.decode()
-        assert f"<code>curl {address}/v1/apps</code>" in page
+        assert f"<code>curl {address}/v1/apps " in page
         assert f"curl -X POST {address}/r/mine/upper" in page
         start = await api.get("/", headers={"Host": host, "Accept": "text/html"})
         assert f"{address}/r/mine/upper" in start.body.decode()
@@ -108,8 +118,11 @@ async def test_every_command_on_the_page_does_what_it_says(api: ServedApi) -> No
     api.secret = await api.create_token()
     page = (await api.get("/docs")).body.decode()
     address = f"http://127.0.0.1:{api.port}"
+    assert page.count("Bearer $MILLRACE_TOKEN&quot;") == sum(
+        "security" in OPERATIONS[name] for name in COMMANDS
+    )
     commands = {name: parsed(html.unescape(command), address) for name, command in EXAMPLE.findall(page)}
-    assert set(commands) == {name for name in OPERATIONS if not re.fullmatch(r"invoke_.*(?<!post)", name)}
+    assert set(commands) == COMMANDS
     for name, command in commands.items():
         await ask(api, commands["delete_app"])  # with its idempotency keys
         await furnish(api, is_ended=name != "cancel_call")

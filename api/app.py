@@ -131,7 +131,7 @@ def create_runner(app: web.Application) -> web.AppRunner:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way, for drain_s; a second signal ends that.
+    """Serve until SIGTERM or SIGINT, then finish what is under way, for drain_s; a later SIGINT ends that.
 
     Raises UnavailableError when a server stays away at the start, FatalError for what else makes serving pointless:
     among it SettingsError for a host or port that can't be had.
@@ -140,7 +140,7 @@ async def serve(settings: Settings) -> None:
     runner = create_runner(create_app(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: _signalled(runner.app, stopped))
+        loop.add_signal_handler(number, _signalled, number, runner.app, stopped)
     starting = asyncio.create_task(_start(runner, settings))
     stopping = asyncio.create_task(stopped.wait())
     try:
@@ -156,8 +156,9 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
 
 
-def _signalled(app: web.Application, stopped: asyncio.Event) -> None:
-    if stopped.is_set() and SYNC in app:
+def _signalled(number: int, app: web.Application, stopped: asyncio.Event) -> None:
+    # A second SIGTERM says nothing new: a service manager sends one to every process, `millrace up` one more.
+    if stopped.is_set() and number == signal.SIGINT and SYNC in app:
         app[SYNC].drain(0)
     stopped.set()
 

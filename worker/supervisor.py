@@ -5,7 +5,7 @@ process holds nothing, so that there is little in it that could fail. It never r
 
     start child ──▶ it runs ──▶ it died ──▶ clean up ──▶ wait (0.2 s, doubling to 10 s) ──▶ start child
                        └─▶ SIGTERM, SIGINT ──▶ SIGTERM to the child, which drains ──▶ end
-                                                 └─▶ second signal, or too late ──▶ SIGKILL, clean up ──▶ end
+                                                 └─▶ a later SIGINT, or too late ──▶ SIGKILL, clean up ──▶ end
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Supervisor:
         """The exit code: 0 after an orderly stop, 1 after a forced one, 2 if the child must not run as it is."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._signalled, number)
         while not self._stop.is_set():
             incarnation, started_at_s = new_id(), time.monotonic()
             exit_code = await self._run_child(incarnation)
@@ -65,8 +65,9 @@ class Supervisor:
             await self._pause(self._backoff.next_s())
         return 0
 
-    def _signalled(self) -> None:
-        if self._stop.is_set():
+    def _signalled(self, number: int) -> None:
+        """A second SIGTERM says nothing new: a service manager sends one to every process, our parent one more."""
+        if self._stop.is_set() and number == signal.SIGINT:
             self._stop_now.set()
         self._stop.set()
 

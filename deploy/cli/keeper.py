@@ -39,10 +39,16 @@ class Keeper:
     def __init__(self, tasks: asyncio.TaskGroup, terminal: Terminal) -> None:
         self._tasks = tasks
         self._terminal = terminal
+        self._servers: set[Unit] = set()
         self._watches: dict[Unit, list[asyncio.Task[None]]] = {}
 
-    async def start(self, unit: Unit, detail: str, importance: Importance) -> None:
-        """Start *unit*, show it, and from then on keep it running."""
+    async def start(
+        self, unit: Unit, detail: str, importance: Importance, *, is_server: bool = False
+    ) -> None:
+        """Start *unit*, show it, and from then on keep it running.
+
+        One that *is_server* is kept running while the others stop, as they need it; those are not started again then.
+        """
         warnings = follow(
             unit.log_path, importance, lambda text: self._terminal.warning(f"{unit.name}: {text}")
         )
@@ -54,6 +60,8 @@ class Keeper:
             log_watch.cancel()
             raise
         self._watches[unit] = [log_watch, self._tasks.create_task(self._keep(unit))]
+        if is_server:
+            self._servers.add(unit)
 
     async def stop(self, unit: Unit) -> None:
         """Stop *unit* for good, and show it."""
@@ -71,6 +79,9 @@ class Keeper:
     async def stop_all(self, *, is_brief: bool = False) -> None:
         """Stop every unit, the last started first; show each, or if that *is_brief*, all in one line."""
         units = list(reversed(self._watches))
+        for unit in self._watches.keys() - self._servers:
+            _, keeping = self._watches[unit]
+            keeping.cancel()
         if is_brief:
             with self._terminal.step("stopping"):
                 for unit in units:
@@ -82,18 +93,17 @@ class Keeper:
             await self.stop(unit)
 
     async def _keep(self, unit: Unit) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = 0.0
         while True:
             started_at = time.monotonic()
             reason = await unit.wait()
             if time.monotonic() - started_at > STEADY_S:
-                pause_s = FIRST_PAUSE_S
+                pause_s = 0.0
             while reason:
-                self._terminal.warning(
-                    f"{reason}; starting it again in {pause_s:.0f} s (log: {unit.log_path})"
-                )
+                when = f" in {pause_s:.0f} s" if pause_s else ""
+                self._terminal.warning(f"{reason}; starting it again{when} (log: {unit.log_path})")
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
                 reason = await self._start_again(unit)
 
     async def _start_again(self, unit: Unit) -> str:

@@ -187,7 +187,7 @@ async def _start_servers(keeper: Keeper, settings: Settings, data: Path) -> dict
     postgres, redis = LocalPostgres(data / "postgres"), LocalRedis(data / "redis")
     for variable, server in zip(found, (postgres, redis), strict=True):
         if not found[variable]:
-            await keeper.start(server, str(server.directory), nothing)
+            await keeper.start(server, str(server.directory), nothing, is_server=True)
             found[variable] = server.url
     return found
 

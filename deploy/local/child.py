@@ -28,7 +28,8 @@ class Program:
     """What to run. ``stop`` is the ladder of (signal, seconds to wait after it); SIGKILL always follows.
 
     ``reach``: folders that the account must be able to read; it stays ours where it can't. ``binds_low_ports``: whether
-    the account may listen on ports below 1024. Both are for an account that is not ours.
+    the account may listen on ports below 1024. Both are for an account that is not ours. ``blocked``: signals of others
+    that are not for it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     reach: Sequence[Path] = ()
     binds_low_ports: bool = False
+    blocked: Sequence[Signals] = ()
 
 
 class Child:
@@ -124,6 +126,7 @@ def _order(program: Program) -> str:
             "gid": program.account.gid,
             "reach": [str(folder.resolve()) for folder in program.reach],
             "binds_low_ports": program.binds_low_ports,
+            "blocked": [int(signal) for signal in program.blocked],
         }
     )
 

@@ -10,11 +10,13 @@ happen between fork and exec, where the code of a running event loop has no busi
                       shown to PROGRAM alone, in a mount namespace. Where that can't be, PROGRAM keeps our account and
                       a line on stderr says so.
     binds_low_ports   whether it may listen on ports below 1024
+    blocked           signals that never reach PROGRAM, as far as it leaves its signal mask alone
 """
 
 import ctypes
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ def main(arguments: list[str]) -> None:
     if os.geteuid() != order["uid"]:
         change_account(order, command)
     os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_BLOCK, order["blocked"])
     # After setuid, which would clear it. A parent that died before this line is seen by the check after it.
     check(libc.prctl(PR_SET_PDEATHSIG, order["signal"], 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != order["parent"]:

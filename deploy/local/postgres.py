@@ -3,6 +3,7 @@
 Never listens on TCP, never lets anyone in without the password, never runs as root.
 """
 
+import asyncio
 import os
 import shutil
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from deploy.local.server import LocalServer
 USER = DATABASE = "millrace"
 SOCKET_NAME = ".s.PGSQL.5432"
 INIT_S = 120.0
+LOOK_S = 1.0
+STATUS_LINE = 7  # of postmaster.pid
 FAST_SHUTDOWN = (SIGINT, 30.0)
 IMMEDIATE_SHUTDOWN = (SIGQUIT, 5.0)
 
@@ -56,6 +59,26 @@ class LocalPostgres(LocalServer):
         child = await Child.start(_program(home, self.name, command), keep_fd=server_lock)
         query = urlencode({"host": str(sockets)})
         return child, f"postgresql://{USER}:{password}@/{DATABASE}?{query}"
+
+    async def wait(self) -> str:
+        """As every server's; also when it was told to stop by somebody else.
+
+        Then it would take no more connections, and end only when its last user goes: it is ended at once instead."""
+        pid, ended = self.child.pid, asyncio.ensure_future(super().wait())
+        try:
+            while not (await asyncio.wait({ended}, timeout=LOOK_S))[0]:
+                if self._is_stopping():
+                    os.kill(pid, FAST_SHUTDOWN[0])
+            return await ended
+        finally:
+            ended.cancel()
+
+    def _is_stopping(self) -> bool:
+        try:
+            lines = (self.directory / str(POSTGRES_MAJOR) / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "stopping"
 
     async def _answers(self) -> bool:
         """Connect and make the database if this is the first time; False while the server is starting."""

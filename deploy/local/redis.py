@@ -6,7 +6,7 @@ truth, and the api's reconciler fills an empty queue again.
 
 import shutil
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGINT, SIGTERM
 from typing import ClassVar, Literal
 from urllib.parse import quote
 
@@ -22,7 +22,9 @@ from deploy.local.home import ServerHome
 from deploy.local.server import LocalServer
 
 SOCKET_NAME = "redis.sock"
-STOP = ((SIGTERM, 15.0),)
+STOP = ((SIGINT, 15.0),)
+# A service manager sends it to every process, but this one has users to outlive.
+NOT_FOR_IT = (SIGTERM,)
 
 CONFIG = """\
 port 0
@@ -65,7 +67,7 @@ class LocalRedis(LocalServer):
         config = CONFIG.format(socket=socket, data=data, password=password, appendfsync=self._appendfsync)
         # The configuration comes by stdin: on the command line everybody could read the password.
         child = await Child.start(
-            Program(self.name, (program.path, "-"), home.log_path, home.account, STOP),
+            Program(*(self.name, (program.path, "-"), home.log_path, home.account, STOP), blocked=NOT_FOR_IT),
             stdin_text=config,
             keep_fd=server_lock,
         )

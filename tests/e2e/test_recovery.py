@@ -115,8 +115,7 @@ async def test_a_sync_call_runs_on_when_its_api_ends(system: System) -> None:
     await eventually(is_taken)
     api = system._processes[0]
     api.terminate()
-    await asyncio.sleep(0.2)  # two signals at once may be one
-    api.terminate()  # nor shall it wait for what runs
+    api.send_signal(signal.SIGINT)  # nor shall it wait for what runs
     status, headers, body = await answering
     assert (status, json.loads(body)["error"]["code"], "Retry-After" in headers) == (502, "api_ended", False)
     assert await api.wait() == 0

@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from deploy.local import LocalPostgres, LocalRedis, LocalServerError
+from deploy.local import LocalPostgres, LocalRedis, LocalServerError, RedisChoice
 from deploy.local.account import own_account, service_account
 from deploy.local.binaries import within_reach
 from deploy.local.directories import SOCKET_PATH_MAX_BYTES
@@ -94,6 +94,28 @@ async def test_postgres_starts_after_kill_9_with_all_that_was_committed(home: Pa
     await server.start()
     assert await kept(server.url) == ["committed"]
     await server.stop()
+
+
+async def test_a_postgres_that_somebody_told_to_stop_does_not_wait_for_its_users(home: Path) -> None:
+    async with LocalPostgres(home) as server:
+        user = await asyncpg.connect(server.url)
+        os.kill(server.child.pid, SIGTERM)
+        async with asyncio.timeout(20):
+            assert await server.wait() == "postgres ended with exit code 0"
+        await user.close()
+
+
+@pytest.mark.parametrize("choice", ["6.2", "system"])
+async def test_redis_is_not_for_others_to_stop(home: Path, choice: RedisChoice) -> None:
+    async with LocalRedis(home, choice) as server, Redis.from_url(server.url) as client:
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{server.child.pid}/status").read_text().splitlines()
+        )
+        assert int(status["SigBlk"], 16) & 1 << SIGTERM - 1
+        os.kill(server.child.pid, SIGTERM)
+        assert await client.incr("kept") == 1
+        child = server.child
+    assert child.exit_code == 0
 
 
 async def test_a_stale_pid_that_is_somebody_elses_now_does_not_prevent_the_start(home: Path) -> None:

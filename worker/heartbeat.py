@@ -57,6 +57,7 @@ class Heartbeat:
                 self._sweeper.hold()
             else:
                 self._written_at = time.monotonic()
+                self._sweeper.hear()
 
     async def _beat(self) -> None:
         if await self._store.heartbeat(self._incarnation):

@@ -1,8 +1,9 @@
 """Sweeper: removes containers that nobody watches over any more.
 
 Containers of an incarnation of this installation without a fresh heartbeat, and our own that nothing here holds any
-more. Never those of another installation, nor of a live incarnation. Heartbeats say nothing while the store is away or
-has just come back: then it holds off for as long as a heartbeat stays fresh, so that everybody can show that they live.
+more. Never those of another installation, nor of a live incarnation. Heartbeats say nothing while the store is away,
+silent, or has just come back: then it holds off for as long as a heartbeat stays fresh, so that everybody can show that
+they live. That the store was silent shows in our own heartbeat, which came late or is overdue.
 """
 
 import asyncio
@@ -49,14 +50,26 @@ class Sweeper:
         self._identity = identity
         self._hold_s = settings.heartbeat_stale_s
         self._interval_s = min(INTERVAL_S, settings.heartbeat_stale_s)
+        self._silent_s = 2 * settings.heartbeat_s
         self._not_before = 0.0
+        self._heard_at = time.monotonic()
 
     def hold(self) -> None:
         """The store did not answer, or forgot who lives: believe no heartbeat to be stale for a while."""
         self._not_before = time.monotonic() + self._hold_s
 
+    def hear(self) -> None:
+        """Our own heartbeat was written."""
+        self._look_for_silence()
+        self._heard_at = time.monotonic()
+
+    def _look_for_silence(self) -> None:
+        if time.monotonic() - self._heard_at > self._silent_s:
+            self.hold()
+
     async def run(self) -> None:
         while True:
+            self._look_for_silence()
             if time.monotonic() >= self._not_before:
                 try:
                     await self.sweep()

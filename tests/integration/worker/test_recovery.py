@@ -282,6 +282,32 @@ async def test_a_worker_that_the_store_forgot_is_known_again_and_its_sweeper_hol
     assert await bench.store.live_incarnations() == set()
 
 
+async def test_a_silent_store_makes_nobody_a_dead_worker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A way to Postgres that is silent stops everybody's heartbeat; one of them finds it out first."""
+    beat, goes_on = PostgresStore.heartbeat, asyncio.Event()
+    other = new_id()
+    await bench.store.register_worker(other, "there", 1, 1)
+    await abandon(bench, other, 1)
+
+    async def silent(store: PostgresStore, incarnation: UUID) -> bool:
+        await goes_on.wait()
+        return await beat(store, incarnation)
+
+    async with bench.worker(heartbeat_s=0.1, heartbeat_stale_s=0.5) as worker:
+        with monkeypatch.context() as patch:
+            patch.setattr(PostgresStore, "heartbeat", silent)
+            await eventually(worker.why_not_ready)
+            await asyncio.sleep(0.7)  # more than a round of the sweeper
+            assert len(await bench.containers()) == 1
+            goes_on.set()
+            assert await beat(bench.store, other)
+            await eventually(lambda: worker.why_not_ready() is None)
+        assert len(await bench.containers()) == 1
+        await bench.no_containers()  # now it is dead
+
+
 async def abandon(bench: Bench, incarnation: UUID, count: int) -> None:
     """Leave containers behind, as an incarnation that is gone would."""
     image = await bench.driver.inspect_image(SHELL_IMAGE)

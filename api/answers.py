@@ -79,6 +79,9 @@ class Route(Struct, frozen=True, kw_only=True):
     max_age: Annotated[
         int | UnsetType, Meta(description="Seconds after which no async call is started any more.")
     ] = UNSET
+    network: Annotated[
+        str | UnsetType, Meta(description="What its containers reach. Left out for the operator's default.")
+    ] = UNSET
     created_at: Timestamp | UnsetType = UNSET
     updated_at: Timestamp | UnsetType = UNSET
 

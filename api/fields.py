@@ -21,6 +21,8 @@ from common.models import (
     MAX_ASYNC_TIMEOUT,
     MAX_IDLE_TIMEOUT,
     MAX_SYNC_TIMEOUT,
+    NETWORK_INTERNET,
+    NETWORK_NONE,
     ROUTE_MAX_MEMORY,
     TYPE_ASYNC,
     TYPE_SYNC,
@@ -48,6 +50,9 @@ def _one_of(*values: str) -> Meta:
     return said("The first is the default.", enum=[*values, ""])
 
 
+_NETWORK = said(
+    "What its containers reach; empty: the operator's default.", enum=[NETWORK_NONE, NETWORK_INTERNET, ""]
+)
 _NAME = said("1 to 30 letters, digits, `_` and `-`.", pattern=APP_NAME)
 _CONFIG = said("Becomes environment. Keys hold no `=`, nothing holds NUL.")
 _PATH = said("Absolute, at most 256 bytes, no `:`, `?`, `#`. `//`, `.` and `..` are resolved.", pattern="^/")
@@ -104,6 +109,7 @@ class RouteFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     public: Annotated[bool, _PUBLIC] | None = None
     retry: Annotated[RetryPolicy, said("Which failed async calls are tried again.")] | None = None
     max_age: Annotated[Int32, _MAX_AGE] | None = None
+    network: Annotated[str, _NETWORK] | None = None
 
 
 class NewRoute(RouteFields, frozen=True, kw_only=True, omit_defaults=True):

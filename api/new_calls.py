@@ -38,6 +38,7 @@ def _call(found: FoundRoute, **asked: Any) -> Call:
         writable_root=found.revision.writable_root,
         json_framing=found.revision.json_framing,
         body_encoding=found.revision.body_encoding,
+        network=found.revision.network,
         created_at=datetime.now(UTC),
         route_revision=found.revision.id,
         **asked,

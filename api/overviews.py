@@ -93,6 +93,14 @@ class Worker(Struct, frozen=True, kw_only=True):
     host: str
     slots: int
     memory_mb: int
+    network: Annotated[
+        str,
+        Meta(
+            description="`none`: its functions have none. `guarded`: they can't reach the machine and its neighbours. "
+            "`open`: no firewall rules keep them from it. Empty if a worker of an earlier version does not say."
+        ),
+    ]
+    network_problem: Annotated[str | UnsetType, Meta(description="Why it is `open`.")] = UNSET
     started_at: Timestamp
     heartbeat_at: Timestamp
     is_live: Annotated[bool, Meta(description="Whether its heartbeat is fresh.")]

@@ -69,6 +69,7 @@ def decode_route(body: bytes, app_name: str) -> Decoded[Route]:
         public=fields.public,
         retry=fields.retry,
         max_age=fields.max_age,
+        network=fields.network or "",
     )
     return Decoded(route, warnings)
 
@@ -134,6 +135,7 @@ def route_json(route: Route) -> answers.Route:
         public=route.public or UNSET,
         retry=route.retry if route.retry and route.retry.max_attempts > 1 else UNSET,
         max_age=route.max_age or UNSET,
+        network=route.network or UNSET,
         created_at=optional_timestamp(route.created_at),
         updated_at=optional_timestamp(route.updated_at),
     )

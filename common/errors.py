@@ -433,6 +433,11 @@ class RoutesInvalidMaxAgeError(InvalidError):
     default_message = "max_age value is out of range. It should be between 0 and 2592000"
 
 
+class RoutesInvalidNetworkError(InvalidError):
+    slug = "route_network_invalid"
+    default_message = "Invalid route network"
+
+
 class BodyNotTextError(InvalidError):
     slug = "body_not_text"
     default_message = "Request body is not UTF-8 text, and the route's body_encoding is not base64"

@@ -136,7 +136,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     docker_socket: str = (
         DEFAULT_SOCKET  # the engine's; without the variable, where DOCKER_HOST or the context says
     )
-    network: Literal["bridge", "none"] = "bridge"
+    # bridge: they reach the internet, unless their route says none. optional: they reach nothing, unless their route
+    # says internet. none: they reach nothing. Firewall rules keep them from this machine and link-local addresses.
+    network: Literal["bridge", "none", "optional"] = "bridge"
+    network_private: bool = (
+        False  # whether they reach private networks (10.0.0.0/8, 192.168.0.0/16, fc00::/7, ...)
+    )
+    # auto: a worker that can't set firewall rules says so and goes on; required: it takes no calls; off: it sets none
+    network_firewall: Literal["auto", "required", "off"] = "auto"
     result_max_bytes: Positive = 10 * 1024 * 1024
     log_max_bytes: Positive = 1024 * 1024
     tmpfs_mb: Positive = 64

@@ -139,6 +139,13 @@ await_docker() {
     done
 }
 
+# setup_nftables: with it a worker keeps functions from this machine. Without it, it says so.
+setup_nftables() {
+    if ! is_root || [[ -x /usr/sbin/nft ]]; then return; fi
+    step "nftables, to keep functions from this machine"
+    apt_install nftables
+}
+
 # setup_busybox: the demo and the test functions are made of a static busybox, so that no image registry is needed.
 setup_busybox() {
     busybox_is_static && return

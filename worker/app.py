@@ -21,16 +21,18 @@ from common.errors import UnavailableError
 from common.queue.announcer import Announcer
 from common.queue.redis import RedisQueue
 from common.settings import Settings
+from common.store.base import WorkerNetwork
 from common.store.finished import FinishedRecorder
 from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
 from worker.causes import cause_of
-from worker.chores import keep_running
+from worker.chores import Chore, keep_running
 from worker.cold import ColdRunner
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_HOT, LABEL_TOKEN
+from worker.containers.firewall import Firewall
 from worker.containers.images import Images
 from worker.containers.pool import ContainerPool
 from worker.containers.slots import PoolLimits
@@ -66,6 +68,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     leases: LeaseKeeper
     heartbeat: Heartbeat
     sweeper: Sweeper
+    firewall: Firewall | None
 
     def why_not_ready(self) -> str | None:
         """What keeps this worker from being of use now; None if nothing does."""
@@ -74,7 +77,15 @@ class Worker(Struct, frozen=True, kw_only=True):
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Take and run calls until *stop*; then finish what runs, for *drain_s*, and give back what is left."""
         async with asyncio.TaskGroup() as group:
-            chores = (self.recorder, self.live_logs, self.leases, self.heartbeat, self.sweeper)
+            chores: tuple[Chore, ...] = (
+                self.recorder,
+                self.live_logs,
+                self.leases,
+                self.heartbeat,
+                self.sweeper,
+            )
+            if self.firewall is not None:
+                chores = (*chores, self.firewall)
             tasks = [group.create_task(keep_running(chore)) for chore in chores]
             looping = group.create_task(self.loop.run())
             await stop.wait()
@@ -125,10 +136,15 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         installation=await patience.reach("Postgres", store.installation_id), incarnation=incarnation
     )
     host = socket.gethostname()
-    register = partial(store.register_worker, incarnation, host, budget.slots, budget.memory_mb)
+    firewall = _firewall(settings)
+    network = partial(_network, settings, firewall)
+
+    async def register() -> None:
+        await store.register_worker(incarnation, host, budget.slots, budget.memory_mb, network())
+
     await patience.reach("Postgres", register)
     stack.push_async_callback(_forget, store, incarnation)
-    driver = await stack.enter_async_context(DockerDriver.open(settings))
+    driver = await stack.enter_async_context(DockerDriver.open(settings, firewall))
     images = Images(driver)
     stack.push_async_callback(images.aclose)
     pool = ContainerPool(driver, _pool_limits(settings), lambda: budget.free_mb)
@@ -157,8 +173,9 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         recorder=recorder,
         live_logs=live_logs,
         leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
-        heartbeat=Heartbeat(store, sweeper, incarnation, register, settings),
+        heartbeat=Heartbeat(store, sweeper, incarnation, register, network, settings),
         sweeper=sweeper,
+        firewall=firewall,
     )
 
 
@@ -167,6 +184,24 @@ def _is_in_use(labels: dict[str, str], runs: Runs, pool: ContainerPool) -> bool:
     if LABEL_HOT in labels:
         return pool.holds(labels[LABEL_HOT])
     return labels.get(LABEL_TOKEN) in {str(run.token) for run in runs.all()}
+
+
+def _firewall(settings: Settings) -> Firewall | None:
+    """The rules to set; None if no function has a network, or if they are the operator's own business."""
+    if settings.network == "none" or settings.network_firewall == "off":
+        return None
+    return Firewall(
+        allow_private=settings.network_private, is_required=settings.network_firewall == "required"
+    )
+
+
+def _network(settings: Settings, firewall: Firewall | None) -> WorkerNetwork:
+    """What the functions reach now."""
+    if settings.network == "none":
+        return WorkerNetwork(state="none")
+    if firewall is None:
+        return WorkerNetwork(state="open", problem="MILLRACE_NETWORK_FIREWALL=off")
+    return WorkerNetwork(state="open" if firewall.problem else "guarded", problem=firewall.problem)
 
 
 def _pool_limits(settings: Settings) -> PoolLimits:

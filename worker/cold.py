@@ -108,6 +108,7 @@ class ColdRunner:
             labels=call_labels(self._identity, run),
             memory_mb=call.memory,
             writable_root=call.writable_root,
+            network=call.network,
         )
         return _Prepared(format=wire_format, payload=payload, spec=spec)
 

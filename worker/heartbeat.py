@@ -10,7 +10,7 @@ from uuid import UUID
 
 from common.errors import StoreUnavailableError
 from common.settings import Settings
-from common.store.base import Datastore
+from common.store.base import Datastore, WorkerNetwork
 from common.telemetry.logs import get_logger
 from worker.causes import cause_of
 from worker.sweep import Sweeper
@@ -27,12 +27,14 @@ class Heartbeat:
         sweeper: Sweeper,
         incarnation: UUID,
         register: Callable[[], Awaitable[None]],
+        network: Callable[[], WorkerNetwork],
         settings: Settings,
     ) -> None:
         self._store = store
         self._sweeper = sweeper
         self._incarnation = incarnation
         self._register = register
+        self._network = network
         self._interval_s = settings.heartbeat_s
         self._stale_s = settings.heartbeat_stale_s
         self._written_at = time.monotonic()  # the registration was the first
@@ -60,7 +62,7 @@ class Heartbeat:
                 self._sweeper.hear()
 
     async def _beat(self) -> None:
-        if await self._store.heartbeat(self._incarnation):
+        if await self._store.heartbeat(self._incarnation, self._network()):
             return
         log.warning("the store did not know this incarnation any more: registering it again")
         self._sweeper.hold()  # nor others, maybe, that live

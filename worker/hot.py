@@ -107,6 +107,7 @@ class HotRunner:
             labels=route_labels(self._identity, call),
             memory_mb=call.memory,
             writable_root=call.writable_root,
+            network=call.network,
         )
         key = SlotKey(revision=call.route_revision, image=image.id)
         slot = await self._pool.acquire(key, spec, call.idle_timeout)

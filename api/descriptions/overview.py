@@ -13,6 +13,7 @@ WORKER = Worker(
     host="one",
     slots=4,
     memory_mb=7680,
+    network="guarded",
     started_at=MORNING,
     heartbeat_at=MORNING,
     is_live=True,

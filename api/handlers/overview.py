@@ -1,6 +1,7 @@
 """/v1/workers and /stats: what runs where, and how many calls there are."""
 
 from aiohttp import web
+from msgspec import UNSET
 
 from api.keys import COUNTER, STORE
 from api.overviews import CallCounts, RunningCall, Stats, Worker, WorkerList
@@ -33,6 +34,8 @@ def _worker(known: steering.KnownWorker) -> Worker:
         host=known.host,
         slots=known.slots,
         memory_mb=known.memory_mb,
+        network=known.network,
+        network_problem=known.network_problem or UNSET,
         started_at=timestamp(known.started_at),
         heartbeat_at=timestamp(known.heartbeat_at),
         is_live=known.is_live,

@@ -125,6 +125,7 @@ class Call(Struct, frozen=True, kw_only=True):
     writable_root: bool = False
     json_framing: str = FRAMING_UNIVERSAL
     body_encoding: str = BODY_TEXT
+    network: str = ""
     retry: RetryPolicy = RetryPolicy()
     cold: bool | None = None
     due_at: datetime | None = None

@@ -28,6 +28,7 @@ class Detail(StrEnum):
     PULL_DENIED = "pull_denied"
     PULL_FAILED = "pull_failed"
     START_FAILED = "start_failed"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
     SIGNALLED = "signalled"
     UNSUPPORTED_FORMAT = "unsupported_format"
     TOO_MANY_ATTEMPTS = "too_many_attempts"

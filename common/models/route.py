@@ -26,6 +26,7 @@ from common.errors import (
     RoutesInvalidJSONFramingError,
     RoutesInvalidMaxAgeError,
     RoutesInvalidMemoryError,
+    RoutesInvalidNetworkError,
     RoutesInvalidPathError,
     RoutesInvalidTimeoutError,
     RoutesInvalidTypeError,
@@ -52,10 +53,14 @@ FRAMING_LINE = "line"  # one object a line
 BODY_TEXT = "text"
 BODY_BASE64 = "base64"
 
+NETWORK_NONE = "none"
+NETWORK_INTERNET = "internet"
+
 TYPES = (TYPE_SYNC, TYPE_ASYNC)
 FORMATS = (FORMAT_DEFAULT, FORMAT_HTTP, FORMAT_JSON)
 FRAMINGS = (FRAMING_UNIVERSAL, FRAMING_LINE)
 BODY_ENCODINGS = (BODY_TEXT, BODY_BASE64)
+NETWORKS = (NETWORK_NONE, NETWORK_INTERNET)
 
 DEFAULT_TIMEOUT = 30  # seconds
 DEFAULT_IDLE_TIMEOUT = 30  # seconds
@@ -77,11 +82,12 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds. The last six fields are ours.
+    """A callable path. ``memory`` in MB, ``timeout`` and ``idle_timeout`` in seconds.
 
-    ``json_framing`` and ``body_encoding`` say how format ``json`` writes its objects, and the bodies in them. A
-    ``public`` route may be called without a token. Async calls only: ``retry`` says which failed ones are tried again,
-    ``max_age`` (seconds, 0: none) after how long none is started any more.
+    The fields after ``updated_at`` are ours. ``json_framing`` and ``body_encoding`` say how format ``json`` writes its
+    objects, and the bodies in them. A ``public`` route may be called without a token. Async calls only: ``retry`` says
+    which failed ones are tried again, ``max_age`` (seconds, 0: none) after how long none is started any more.
+    ``network`` is NETWORK_NONE, NETWORK_INTERNET, or empty for the operator's default.
     """
 
     app_name: str = ""
@@ -102,6 +108,7 @@ class Route(Struct, frozen=True, kw_only=True):
     public: bool | None = None
     retry: RetryPolicy | None = None
     max_age: int | None = None
+    network: str = ""
 
     def set_defaults(self, now: datetime) -> Self:
         """A copy with every zero value replaced by its default, and unset times by one reading of the clock."""
@@ -140,6 +147,8 @@ class Route(Struct, frozen=True, kw_only=True):
             self.retry.validate()
         if not 0 <= (self.max_age or 0) <= MAX_AGE_S:
             raise RoutesInvalidMaxAgeError(field="route.max_age", detail=f"got {shown(self.max_age)}")
+        if self.network and self.network not in NETWORKS:
+            raise RoutesInvalidNetworkError(field="route.network", detail=choice(self.network, NETWORKS))
 
     def _validate_json(self) -> None:
         if self.json_framing not in FRAMINGS:
@@ -189,6 +198,7 @@ class Route(Struct, frozen=True, kw_only=True):
             public=self.public if change.public is None else change.public,
             retry=change.retry or self.retry,
             max_age=self.max_age if change.max_age is None else change.max_age,
+            network=change.network or self.network,
         )
 
 
@@ -232,6 +242,7 @@ class RouteRevision(Struct, frozen=True, kw_only=True):
     body_encoding: str = BODY_TEXT
     retry: RetryPolicy | None = None
     max_age: int | None = None
+    network: str = ""
 
     @classmethod
     def of(cls, app: App, route: Route) -> "RouteRevision":

@@ -53,6 +53,20 @@ class EarlierCall(Struct, frozen=True, kw_only=True):
     is_same: bool
 
 
+class WorkerNetwork(Struct, frozen=True, kw_only=True):
+    """What a worker's functions reach.
+
+    ``state``: ``none`` (they have no network), ``guarded`` (firewall rules keep them from the machine), ``open``, or
+    empty if that is not known. ``problem``: why it is open.
+    """
+
+    state: str = ""
+    problem: str = ""
+
+
+UNKNOWN_NETWORK = WorkerNetwork()
+
+
 class ClaimRequest(Struct, frozen=True, kw_only=True):
     """A reserved call to claim, with the token of its reservation."""
 
@@ -394,12 +408,22 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         """Those of the calls that are final, or that the store does not know (any more)."""
         ...
 
-    async def register_worker(self, incarnation: UUID, host: str, slots: int, memory_mb: int) -> None:
+    async def register_worker(
+        self,
+        incarnation: UUID,
+        host: str,
+        slots: int,
+        memory_mb: int,
+        network: WorkerNetwork = UNKNOWN_NETWORK,
+    ) -> None:
         """Make the incarnation known, with a fresh heartbeat. Must come before it reserves or creates a container."""
         ...
 
-    async def heartbeat(self, incarnation: UUID) -> bool:
-        """Refresh the incarnation's heartbeat; False, and nothing happens, if it is not known (any more)."""
+    async def heartbeat(self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK) -> bool:
+        """Refresh the incarnation's heartbeat, and what its functions reach.
+
+        False, and nothing happens, if it is not known (any more).
+        """
         ...
 
     async def remove_worker(self, incarnation: UUID) -> None:

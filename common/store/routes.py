@@ -135,6 +135,7 @@ def _columns(route: Route) -> tuple[object, ...]:
         bool(route.public),
         msgspec.to_builtins(route.retry or RetryPolicy()),
         route.max_age or 0,
+        route.network,
     )
 
 

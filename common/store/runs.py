@@ -22,7 +22,7 @@ from common.store.text import storable, storable_headers
 INLINE_PAYLOAD_BYTES = 256 * 1024
 _OF_REVISION = (
     *("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root"),
-    *("json_framing", "body_encoding"),
+    *("json_framing", "body_encoding", "network"),
 )
 
 

@@ -39,12 +39,17 @@ class RunningCall(Struct, frozen=True, kw_only=True):
 
 
 class KnownWorker(Struct, frozen=True, kw_only=True):
-    """An incarnation, whether its heartbeat is fresh, and the async calls that it runs (sync ones have no row yet)."""
+    """An incarnation, whether its heartbeat is fresh, and the async calls that it runs (sync ones have no row yet).
+
+    ``network`` and ``network_problem``: see WorkerNetwork.
+    """
 
     incarnation: UUID
     host: str
     slots: int
     memory_mb: int
+    network: str
+    network_problem: str
     started_at: datetime
     heartbeat_at: datetime
     is_live: bool

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from common.store.base import UNKNOWN_NETWORK, WorkerNetwork
 from common.store.database import OnDatabase
 from common.store.queries import query
 from common.store.steering import KnownWorker, RunningCall
@@ -10,13 +11,23 @@ from common.store.steering import KnownWorker, RunningCall
 class Workers(OnDatabase):
     """Who is alive. The promises stand in Datastore."""
 
-    async def register_worker(self, incarnation: UUID, host: str, slots: int, memory_mb: int) -> None:
+    async def register_worker(
+        self,
+        incarnation: UUID,
+        host: str,
+        slots: int,
+        memory_mb: int,
+        network: WorkerNetwork = UNKNOWN_NETWORK,
+    ) -> None:
         async with self._database.connection() as connection:
-            await connection.execute(query("register_worker"), incarnation, host, slots, memory_mb)
+            await connection.execute(
+                query("register_worker"),
+                *(incarnation, host, slots, memory_mb, network.state, network.problem),
+            )
 
-    async def heartbeat(self, incarnation: UUID) -> bool:
+    async def heartbeat(self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK) -> bool:
         async with self._database.connection() as connection:
-            known = await connection.fetchval(query("heartbeat"), incarnation)
+            known = await connection.fetchval(query("heartbeat"), incarnation, network.state, network.problem)
         return known is not None
 
     async def remove_worker(self, incarnation: UUID) -> None:

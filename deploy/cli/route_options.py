@@ -55,6 +55,7 @@ _OPTIONS = (
     click.option(
         "--body-encoding", type=click.Choice(["text", "base64"]), help="How format json holds bodies."
     ),
+    click.option("--network", type=click.Choice(["none", "internet"]), help="What its containers reach."),
     click.option(
         "--max-age",
         type=DURATION,

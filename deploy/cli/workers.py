@@ -29,9 +29,11 @@ class Worker(msgspec.Struct):
     host: str
     slots: int
     memory_mb: int
+    network: str
     started_at: datetime
     heartbeat_at: datetime
     is_live: bool
+    network_problem: str = ""
     running: list[Running] = []
 
 
@@ -49,9 +51,12 @@ async def workers_command(api: Api, as_json: bool) -> None:
     if as_json:
         api.terminal.data(answer)
         return
-    columns = ("worker", "host", "state", "slots", "memory", "started (UTC)", "heard of")
+    columns = ("worker", "host", "state", "slots", "memory", "network", "started (UTC)", "heard of")
     workers = decode(answer, _Workers).workers
     api.terminal.table(columns, [_row(worker) for worker in workers])
+    for worker in workers:
+        if worker.is_live and worker.network_problem:
+            api.terminal.note(f"{worker.host}: functions can reach this machine: {worker.network_problem}")
     if any(worker.running for worker in workers):
         api.terminal.line()
         calls = [_running_row(worker, call) for worker in workers for call in worker.running]
@@ -62,7 +67,7 @@ def _row(worker: Worker) -> list[str]:
     heard_s = (datetime.now(UTC) - worker.heartbeat_at).total_seconds()
     return [
         *(worker.incarnation, worker.host, "live" if worker.is_live else "gone", str(worker.slots)),
-        *(f"{worker.memory_mb} MB", utc(worker.started_at), f"{max(heard_s, 0):.0f} s ago"),
+        *(f"{worker.memory_mb} MB", worker.network, utc(worker.started_at), f"{max(heard_s, 0):.0f} s ago"),
     ]
 
 

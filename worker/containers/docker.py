@@ -32,6 +32,7 @@ from worker.containers.driver import (
     RefusedError,
     Usage,
 )
+from worker.containers.firewall import Firewall
 from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config
 from worker.containers.usage import read_usage
 
@@ -48,25 +49,36 @@ _NO_CONNECTION = 900  # aiodocker's own code
 _ANY_ANSWER = range(_NO_CONNECTION)
 _BAD_CONFIG = 400
 _ICC_OPTION = "com.docker.network.bridge.enable_icc"
+_BRIDGE_OPTION = "com.docker.network.bridge.name"
+_BRIDGE_ID_CHARS = 12  # of a network's id, in the name that the engine gives to its bridge
 _NETWORK_OPTIONS = {_ICC_OPTION: "false"}
 
 
 class DockerDriver:
     """See ContainerDriver."""
 
-    def __init__(self, docker: Docker, http: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(
+        self,
+        docker: Docker,
+        http: aiohttp.ClientSession,
+        settings: Settings,
+        firewall: Firewall | None,
+    ) -> None:
         self._docker = docker
         self._http = http
         self._socket_path = settings.docker_socket
         self._limits = ContainerLimits(
             network=settings.network, tmpfs_mb=settings.tmpfs_mb, pids_limit=settings.pids_limit
         )
+        self._firewall = firewall
         self._starts = asyncio.Semaphore(CONCURRENT_STARTS)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+    async def open(cls, settings: Settings, firewall: Firewall | None = None) -> AsyncIterator[Self]:
         """A driver for the engine at ``docker_socket``; whether it answers is for ``check``.
+
+        ``check`` sets the rules of *firewall* for the network of the functions.
 
         Raises SettingsError for an address that is no socket's.
         """
@@ -74,7 +86,7 @@ class DockerDriver:
         async with aiohttp.ClientSession(_ENGINE, connector=connector) as http:
             docker = Docker(_ENGINE, connector=connector, session=http)
             try:
-                yield cls(docker, http, settings)
+                yield cls(docker, http, settings, firewall)
             finally:
                 await docker.close()
 
@@ -83,7 +95,7 @@ class DockerDriver:
             await check_engine(self._socket_path)
         except EngineError as error:  # what to do about it is in the cause
             raise EngineUnavailableError from error
-        if self._limits.network == "none":
+        if self._limits.network == "none":  # no route can have one
             return
         networks = await self._own_networks()
         if not networks:
@@ -96,6 +108,8 @@ class DockerDriver:
             raise EngineUnavailableError(
                 f"Network {NETWORK_NAME} lets containers reach each other: remove it"
             )
+        if networks and self._firewall is not None:
+            await self._firewall.guard(_bridge_of(networks[0]))
 
     async def _own_networks(self) -> list[dict[str, Any]]:
         """Those of our name, oldest first: the first one is the one to keep, for whoever looks."""
@@ -225,6 +239,11 @@ class DockerDriver:
 
     def _container(self, name_or_id: str) -> DockerContainer:
         return self._docker.containers.container(name_or_id)
+
+
+def _bridge_of(network: dict[str, Any]) -> str:
+    """The name of the network's interface on the engine's machine."""
+    return (network["Options"] or {}).get(_BRIDGE_OPTION) or f"br-{network['Id'][:_BRIDGE_ID_CHARS]}"
 
 
 def _not_started(answer: DockerError, error: str) -> RefusedError | FailedForNowError:

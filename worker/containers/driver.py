@@ -67,6 +67,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     memory_mb: int
     writable_root: bool
+    network: str = ""  # NETWORK_NONE, NETWORK_INTERNET, or empty for the operator's default
 
 
 class Exit(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from worker.containers.driver import ContainerSpec
+from common.models import NETWORK_INTERNET, NETWORK_NONE, Detail
+from worker.containers.driver import ContainerSpec, RefusedError
 
 NETWORK_NAME = "millrace"
 
@@ -72,11 +73,22 @@ def host_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
         ],
         "Init": True,
         "LogConfig": {"Type": "none"},
-        "NetworkMode": NETWORK_NAME if limits.network == "bridge" else "none",
+        "NetworkMode": _network(spec, limits),
         "IpcMode": "private",
         "RestartPolicy": {"Name": "no"},
         "OomScoreAdj": OOM_SCORE_ADJ,
     }
+
+
+def _network(spec: ContainerSpec, limits: ContainerLimits) -> str:
+    """Which network of the engine it joins. Raises RefusedError if the operator gives functions none."""
+    if spec.network == NETWORK_INTERNET and limits.network == "none":
+        raise RefusedError(
+            Detail.NETWORK_NOT_ALLOWED,
+            "The route asks for network: internet, which this worker does not allow (MILLRACE_NETWORK=none)",
+        )
+    wanted = spec.network or (NETWORK_INTERNET if limits.network == "bridge" else NETWORK_NONE)
+    return NETWORK_NAME if wanted == NETWORK_INTERNET else "none"
 
 
 def _tmp(limits: ContainerLimits) -> dict[str, Any]:

@@ -14,11 +14,11 @@ LIMIT $4
 -- No row comes back if the path is taken.
 INSERT INTO routes (
     app_name, path, image, memory, type, format, timeout, idle_timeout, headers, config, writable_root,
-    json_framing, body_encoding, public, retry, max_age, created_at, updated_at
+    json_framing, body_encoding, public, retry, max_age, network, created_at, updated_at
 )
 VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-    $12, $13, $14, $15, $16, coalesce($17, now()), coalesce($18, $17, now())
+    $12, $13, $14, $15, $16, $17, coalesce($18, now()), coalesce($19, $18, now())
 )
 ON CONFLICT (app_name, path) DO NOTHING
 RETURNING *
@@ -45,6 +45,7 @@ UPDATE routes SET
     public = $14,
     retry = $15,
     max_age = $16,
+    network = $17,
     updated_at = greatest(clock_timestamp(), updated_at)
 WHERE app_name = $1 AND path = $2
 RETURNING *

@@ -1,16 +1,20 @@
 -- Incarnations of workers, and the identity of this database. Heartbeats are told by Postgres's clock alone.
 
 -- name: register_worker
-INSERT INTO workers (incarnation, host, slots, memory_mb, started_at, heartbeat_at)
-VALUES ($1, $2, $3, $4, now(), now())
+INSERT INTO workers (incarnation, host, slots, memory_mb, network, network_problem, started_at, heartbeat_at)
+VALUES ($1, $2, $3, $4, $5, $6, now(), now())
 ON CONFLICT (incarnation) DO UPDATE SET
     host = excluded.host,
     slots = excluded.slots,
     memory_mb = excluded.memory_mb,
+    network = excluded.network,
+    network_problem = excluded.network_problem,
     heartbeat_at = excluded.heartbeat_at
 
 -- name: heartbeat
-UPDATE workers SET heartbeat_at = now() WHERE incarnation = $1 RETURNING incarnation
+UPDATE workers SET heartbeat_at = now(), network = $2, network_problem = $3
+WHERE incarnation = $1
+RETURNING incarnation
 
 -- name: remove_worker
 DELETE FROM workers WHERE incarnation = $1
@@ -32,7 +36,7 @@ DELETE FROM workers USING stale WHERE workers.incarnation = stale.incarnation
 -- name: get_workers
 -- Live ones first, and of both kinds the youngest.
 SELECT
-    incarnation, host, slots, memory_mb, started_at, heartbeat_at,
+    incarnation, host, slots, memory_mb, network, network_problem, started_at, heartbeat_at,
     heartbeat_at > now() - make_interval(secs => $1) AS is_live
 FROM workers
 ORDER BY is_live DESC, started_at DESC, incarnation

@@ -62,7 +62,7 @@ async def test_a_claimed_call_has_all_that_its_run_needs(store: PostgresStore) -
     assert (run.method, run.url, run.headers) == (call.method, call.url, call.headers)
     for name in (
         *("image", "format", "timeout", "idle_timeout", "memory", "base_env", "writable_root", "type"),
-        *("json_framing", "body_encoding"),
+        *("json_framing", "body_encoding", "network"),
     ):
         assert getattr(run, name) == getattr(REVISION, name)
     assert run.route_revision == REVISION.id

@@ -10,7 +10,7 @@ from tests.conformance.store.samples import APP, NOW, REVISION, ROUTE
 
 
 async def test_a_route_comes_back_as_it_was_stored(store: PostgresStore, app: App) -> None:
-    route = replace(ROUTE, writable_root=True, json_framing="line", body_encoding="base64")
+    route = replace(ROUTE, writable_root=True, json_framing="line", body_encoding="base64", network="none")
     assert await store.insert_route(route) == route
     assert await store.get_route("app", "/hello") == route
 

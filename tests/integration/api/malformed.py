@@ -142,6 +142,7 @@ ROUTES = [
     ),
     a_route("a framing that is none", "route_json_framing_invalid", "json_framing", json_framing="x"),
     a_route("an encoding that is none", "route_body_encoding_invalid", "body_encoding", body_encoding="hex"),
+    a_route("a network that is none", "route_network_invalid", "network", network="host"),
     a_route("a word for a flag", "invalid_json", "writable_root", writable_root="yes"),
     *(
         a_route(f"{field}: {value}", "route_retry_invalid", f"retry.{field}", retry={field: value})._replace(

@@ -160,9 +160,11 @@ def test_what_is_empty_is_left_out() -> None:
     shown = wire(route_json(Route(app_name="a", path="/p", image="i", writable_root=False)))
     assert set(shown) == {"app_name", "path", "image", "memory", "type", "format", "timeout", "idle_timeout"}
     assert wire(route_json(Route(writable_root=True)))["writable_root"] is True
-    assert not {"json_framing", "body_encoding"} & set(wire(route_json(Route().set_defaults(NOON))))
-    shown = wire(route_json(Route(json_framing="line", body_encoding="base64")))
-    assert (shown["json_framing"], shown["body_encoding"]) == ("line", "base64")
+    assert not {"json_framing", "body_encoding", "network"} & set(
+        wire(route_json(Route().set_defaults(NOON)))
+    )
+    shown = wire(route_json(Route(json_framing="line", body_encoding="base64", network="none")))
+    assert (shown["json_framing"], shown["body_encoding"], shown["network"]) == ("line", "base64", "none")
 
 
 def test_a_call_shows_a_time_limit_of_its_own() -> None:

@@ -29,10 +29,10 @@ class Worker(msgspec.Struct):
     host: str
     slots: int
     memory_mb: int
-    network: str
     started_at: datetime
     heartbeat_at: datetime
     is_live: bool
+    network: str = ""
     network_problem: str = ""
     running: list[Running] = []
 

@@ -43,6 +43,8 @@ WORKER = {
     "host": "here",
     "slots": 4,
     "memory_mb": 1024,
+    "network": "open",
+    "network_problem": "nft is not installed",
     "started_at": AT,
     "heartbeat_at": AT,
     "is_live": True,
@@ -85,7 +87,13 @@ SHOWN: list[tuple[str, str, str, Any, list[str]]] = [
     ("dead list", "GET", "/v1/dead", {"next_cursor": "", "calls": [CALL]}, ["c-1", "mine", "/up"]),
     ("dead requeue c-1", "POST", "/v1/dead/requeue", {"requeued": 1, "has_more": False}, ["1 requeued"]),
     ("dead purge c-1", "POST", "/v1/dead/purge", {"purged": 1, "has_more": False}, ["1 purged"]),
-    ("workers", "GET", "/v1/workers", {"workers": [WORKER]}, ["w-1", "live", "4", "1024 MB", "mine/up"]),
+    (
+        "workers",
+        "GET",
+        "/v1/workers",
+        {"workers": [WORKER]},
+        ["w-1", "live", "4", "1024 MB", "open", "nft is not", "mine/up"],
+    ),
     ("logs mine c-1", "GET", f"{CALLS}/c-1/log", b"a line\n", ["a line"]),
 ]
 

@@ -89,7 +89,7 @@ def test_what_is_only_like_a_kubernetes_variable_is_refused(variable: str) -> No
 
 def test_a_wrong_choice_is_told_the_right_ones() -> None:
     with pytest.raises(
-        SettingsError, match=r'^MILLRACE_NETWORK: got "host", but it must be bridge or none\.$'
+        SettingsError, match=r'^MILLRACE_NETWORK: got "host", but it must be bridge, none or optional\.$'
     ):
         load_settings({"MILLRACE_NETWORK": "host"})
 

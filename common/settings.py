@@ -144,8 +144,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     # auto: a worker that can't set firewall rules says so and goes on; required: it takes no calls; off: it sets none
     network_firewall: Literal["auto", "required", "off"] = "auto"
-    result_max_bytes: Positive = 10 * 1024 * 1024
-    log_max_bytes: Positive = 1024 * 1024
+    result_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
+    log_max_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
 

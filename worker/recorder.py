@@ -25,6 +25,7 @@ from common.store.base import ClaimRequest, Datastore, LogChunk, Settlement
 from common.store.finished import FinishedRecorder
 from common.telemetry.logs import get_logger
 from common.telemetry.metrics import Metrics, phase_times_s
+from worker import unstorable
 from worker.backoff import Backoff
 from worker.livelogs import LiveLogs
 from worker.logcapture import CallLog
@@ -44,6 +45,7 @@ class _Entry(Struct):
     outcome: Outcome
     recorded: asyncio.Future[bool]
     is_spooled: bool = False
+    tries: int = 0  # in vain, and alone
 
     @property
     def settlement(self) -> Settlement:
@@ -128,11 +130,13 @@ class Recorder:
             batch = self._next_batch()
             try:
                 await self._commit(batch)
-            except UnavailableError:
+            except UnavailableError as error:
                 log.warning("outcomes wait for the store", calls=len(self._waiting))
                 if len(batch) > 1:
                     self._batch_max = len(batch) // 2
                 await self._keep(self._waiting)
+                if len(batch) == 1:
+                    await self._give_up_output(batch[0], error)
                 await backoff.sleep()
             else:
                 backoff.reset()
@@ -170,6 +174,17 @@ class Recorder:
         await self.ack([entry.run.reservation for entry in batch])
         for entry in batch:
             _resolve(entry, entry.run.call.id in owned)
+
+    async def _give_up_output(self, entry: _Entry, error: UnavailableError) -> None:
+        """Let an outcome go without result and log if it is these that can't be stored."""
+        entry.tries += 1
+        if entry.tries < unstorable.TRIES or not await unstorable.is_too_large(
+            self._store, entry.outcome, error
+        ):
+            return
+        log.error("result and log are too large to be stored in time: left out", call_id=entry.run.call.id)
+        await self._spool.put_aside(entry.settlement)
+        entry.outcome = unstorable.without_output(entry.outcome)
 
     async def _keep(self, waiting: Sequence[_Entry]) -> None:
         """Spool those that are not yet: the others that came since have to wait for as long."""

@@ -13,11 +13,13 @@ from pathlib import Path
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from common.errors import UnavailableError
 from common.settings import Settings
 from common.store.base import Datastore, Settlement
 from common.telemetry.logs import get_logger
+from worker.unstorable import is_too_large, without_output
 
 _SUFFIX = ".outcome"
 _BAD_SUFFIX = ".bad"
@@ -47,6 +49,10 @@ class Spool:
         if settlements:
             await asyncio.to_thread(self._forget, settlements)
 
+    async def put_aside(self, settlement: Settlement) -> None:
+        """The store can't take it as it is: its file, if there is one, stays for somebody to look at."""
+        await asyncio.to_thread(_put_aside, self._file(settlement))
+
     async def settle_left(self, store: Datastore) -> int:
         """Bring to *store* what an earlier process of this machine could not; return how many outcomes were recorded.
 
@@ -61,8 +67,13 @@ class Spool:
                 continue
             try:
                 recorded += len(await store.settle([settlement]))
-            except UnavailableError:
-                raise
+            except UnavailableError as error:
+                if not await is_too_large(store, settlement.outcome, error):
+                    raise
+                log.error("a spooled outcome is too large to be stored in time", call_id=settlement.id)  # noqa: TRY400
+                bare = replace(settlement, outcome=without_output(settlement.outcome))
+                recorded += len(await store.settle([bare]))
+                await self.put_aside(settlement)
             except Exception:
                 log.exception("a spooled outcome can't be recorded", call_id=settlement.id)
                 await asyncio.to_thread(_put_aside, file)

@@ -47,7 +47,9 @@ from common.errors import (
 from common.models import MAX_DELAY_S, MAX_PRIORITY, Detail, Reason
 
 # 503, 504, and what becomes of async calls only.
-_NOT_502 = frozenset({*NOT_STARTED, Detail.RUN_TIMEOUT, Detail.NO_ANSWER, Detail.EXPIRED})
+_NOT_502 = frozenset(
+    {*NOT_STARTED, Detail.RUN_TIMEOUT, Detail.NO_ANSWER, Detail.EXPIRED, Detail.RESULT_NOT_STORED}
+)
 FUNCTION_FAILURES = tuple(
     Failure(502, code, "Function failed")
     for code in (

@@ -44,6 +44,7 @@ class Detail(StrEnum):
     )
     NO_ANSWER = "no_answer"
     PUSH_UNCONFIRMED = "push_unconfirmed"
+    RESULT_NOT_STORED = "result_not_stored"  # of async calls: it was too large for the way to Postgres
 
 
 # When which part of a log came: its first byte, and Unix ms. In order.

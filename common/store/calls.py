@@ -33,7 +33,7 @@ from common.models import (
 )
 from common.store.apps import require_app_name
 from common.store.base import CallResult, EarlierCall, Submission
-from common.store.database import Connection, OnDatabase
+from common.store.database import Connection, OnDatabase, time_for
 from common.store.queries import query
 from common.store.routes import insert_revision, require_route_name
 from common.store.steering import CallCounts, Counts
@@ -65,13 +65,14 @@ class Calls(OnDatabase):
         if not submissions:
             return []
         columns = list(zip(*map(_inserted, submissions), strict=True))
+        size_bytes = sum(len(one.call.payload or b"") for one in submissions)
         revisions = {one.revision.id: one.revision for one in submissions if one.revision is not None}
         async with self._database.connection() as connection:
-            rows = await self._insert_calls(connection, columns, revisions)
+            rows = await self._insert_calls(connection, columns, revisions, size_bytes)
             if not rows and revisions:
                 for missing in await connection.fetch(query("missing_revisions"), list(revisions)):
                     await insert_revision(connection, revisions[missing["id"]])
-                rows = await self._insert_calls(connection, columns, revisions)
+                rows = await self._insert_calls(connection, columns, revisions, size_bytes)
             if not rows:
                 names = {submission.call.app_name for submission in submissions}
                 are_there = await connection.fetchval(query("count_apps"), names) == len(names)
@@ -79,11 +80,17 @@ class Calls(OnDatabase):
         return _submitted(submissions, rows)
 
     async def _insert_calls(
-        self, connection: Connection, columns: Sequence[tuple[object, ...]], revisions: Collection[bytes]
+        self,
+        connection: Connection,
+        columns: Sequence[tuple[object, ...]],
+        revisions: Collection[bytes],
+        size_bytes: int,
     ) -> list[Record]:
         which = *columns, self._keys_keep_s, list(revisions)
         try:
-            rows: list[Record] = await connection.fetch(query("insert_calls"), *which)
+            rows: list[Record] = await connection.fetch(
+                query("insert_calls"), *which, timeout=time_for(size_bytes)
+            )
         except UniqueViolationError as error:
             raise CallsAlreadyExistError from error
         return rows
@@ -153,7 +160,9 @@ class Calls(OnDatabase):
 
     async def get_payload(self, call_id: UUID) -> bytes:
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(query("get_payload"), call_id)
+            row = await connection.fetchrow(
+                query("get_payload"), call_id, timeout=time_for(self._settings.body_max_bytes)
+            )
         if row is None:
             raise CallNotFoundError
         payload: bytes = row["payload"]
@@ -162,7 +171,10 @@ class Calls(OnDatabase):
     async def get_result(self, app_name: str, call_id: UUID) -> CallResult:
         require_app_name(app_name)
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(query("get_result"), searchable(app_name), call_id)
+            which = searchable(app_name), call_id
+            row = await connection.fetchrow(
+                query("get_result"), *which, timeout=time_for(self._settings.result_max_bytes)
+            )
         if row is None:
             raise CallResultNotFoundError
         return CallResult(**row)

@@ -15,11 +15,13 @@ from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import StoreUnavailableError
 from common.settings import Settings
+from common.store import server
 from common.store.migrate import migrate
 from common.store.seats import Seats
 from common.store.server import PostgresServer, is_full, is_wrong
 
 ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
+SLOWEST_BYTES_PER_S = 1024 * 1024  # of a way that large values are sent on
 CLOSE_TIMEOUT_S = 5.0
 GIVE_UP_TIMEOUT_S = 1.0
 IDLE_S = 10.0  # how long a connection is kept unused: another process may need it, where they are few
@@ -89,6 +91,11 @@ def _cancels() -> int:
     """How often this task was asked to end."""
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
+
+
+def time_for(size_bytes: int) -> float:
+    """How many seconds a statement may take that carries so many bytes."""
+    return server.COMMAND_TIMEOUT_S + size_bytes / SLOWEST_BYTES_PER_S
 
 
 class Database:

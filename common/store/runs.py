@@ -15,7 +15,7 @@ from common.errors import DatastoreCannotUpdateCallError
 from common.models import Call, Outcome, RetryPolicy, check_reason
 from common.store.base import Claimed, ClaimRequest, FinishedCall, Settlement
 from common.store.calls import shown
-from common.store.database import OnDatabase
+from common.store.database import OnDatabase, time_for
 from common.store.queries import query
 from common.store.text import storable, storable_headers
 
@@ -53,16 +53,18 @@ class Runs(OnDatabase):
         if not settlements:
             return set()
         columns = zip(*map(_settled, settlements), strict=True)
+        size_bytes = sum(len(one.outcome.result) + len(one.outcome.log) for one in settlements)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(query("settle"), *columns)
+            rows = await connection.fetch(query("settle"), *columns, timeout=time_for(size_bytes))
         return {row["id"] for row in rows}
 
     async def record_finished(self, finished: Sequence[FinishedCall]) -> None:
         if not finished:
             return
         columns = zip(*map(_finished, finished), strict=True)
+        size_bytes = sum(len(one.outcome.log) for one in finished)
         async with self._database.connection() as connection:
-            await connection.execute(query("record_finished"), *columns)
+            await connection.execute(query("record_finished"), *columns, timeout=time_for(size_bytes))
 
     async def release(
         self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool, delay_ms: int = 0

@@ -95,6 +95,7 @@ WHERE calls.status = 'error' AND detail = 'too_many_attempts' AND requeued_at IS
 ORDER BY id
 
 -- name: purge_dead
+-- With its key: it would answer for a call that is not there.
 WITH locked AS (
     SELECT id
     FROM calls
@@ -110,5 +111,7 @@ WITH locked AS (
     DELETE FROM call_results USING purged WHERE call_id = purged.id
 ), logs AS (
     DELETE FROM call_logs USING purged WHERE call_id = purged.id
+), keys AS (
+    DELETE FROM idempotency_keys USING purged WHERE call_id = purged.id
 )
 SELECT count(*) AS purged FROM purged

@@ -99,6 +99,19 @@ async def test_who_requeues_twice_at_the_same_time_gets_one_new_call_of_each(api
     assert {str(one.call.id) for one in await api.claim()} == new
 
 
+async def test_the_key_of_a_purged_call_makes_a_new_one(api: ServedApi) -> None:
+    path, key = await api.create_route(), {"Idempotency-Key": "once"}
+    first = (await api.ask("POST", path, headers=key)).json["call_id"]
+    purged_id = parse_id(first)
+    assert purged_id is not None
+    await api.store.settle_dead([purged_id])
+    assert await purge(api, ids=[first]) == {"purged": 1, "has_more": False}
+    answer = await api.ask("POST", path, headers=key)
+    assert answer.json["call_id"] != first
+    assert "Idempotency-Replayed" not in answer.headers
+    assert (await api.get(f"/v1/apps/app/calls/{answer.json['call_id']}")).status == 200
+
+
 async def test_purged_calls_are_gone_with_all_that_was_kept(api: ServedApi) -> None:
     ours, others = await dead(api, 2), await dead(api, 1, "other")
     kept = await api.submit("/r/app/hello")

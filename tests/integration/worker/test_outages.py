@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from common.errors import StoreUnavailableError
-from common.models import CallStatus, Outcome, RetryPolicy, new_id
+from common.models import CallStatus, Outcome, Reason, RetryPolicy, new_id
 from common.queue.announcer import Announcer
 from common.queue.base import Capacity
 from common.store.base import ClaimRequest, Settlement
@@ -277,6 +277,56 @@ async def test_a_group_that_takes_too_long_is_written_in_parts_and_the_next_are_
     # How many were tried, and how many of all had a copy on the disk by then.
     assert tries == [(15, 0), (7, 15), (3, 15), (1, 15), (2, 14), (1, 14), (2, 13), (4, 11), (7, 7)]
     assert (await bench.queue.depth()).calls == 0
+
+
+@pytest.fixture
+def slow_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A way to Postgres on which nothing gets through in time that has more than 100,000 bytes."""
+    settle = PostgresStore.settle
+
+    async def settle_slowly(store: PostgresStore, settlements: Sequence[Settlement]) -> set[UUID]:
+        if sum(len(settlement.outcome.result) for settlement in settlements) > 100_000:
+            raise StoreUnavailableError from TimeoutError()
+        return await settle(store, settlements)
+
+    monkeypatch.setattr(PostgresStore, "settle", settle_slowly)
+
+
+async def test_an_outcome_that_never_gets_through_ends_without_its_result_and_keeps_nobody_waiting(
+    bench: Bench, slow_settle: None
+) -> None:
+    runs = await claimed(bench, [await bench.submit("true") for _ in range(3)])
+    async with recording_to(bench) as recorder, asyncio.timeout(20):
+        outcomes = [replace(success(), result=bytes(size)) for size in (200_000, 5)]
+        outcomes.append(
+            replace(success(), status=CallStatus.ERROR, reason=Reason.BAD_EXIT, result=bytes(200_000))
+        )
+        await asyncio.gather(
+            *(recorder.record(run, outcome) for run, outcome in zip(runs, outcomes, strict=True))
+        )
+    large, small, failed = [await bench.call(run.call.id) for run in runs]
+    assert (large.status, large.reason, large.detail) == (
+        CallStatus.ERROR,
+        Reason.KILLED,
+        "result_not_stored",
+    )
+    assert "result and log of 200000 bytes could not be stored" in large.error
+    assert (small.status, await bench.result(small.id)) == (CallStatus.SUCCESS, bytes(5))
+    assert (failed.status, failed.reason, failed.detail) == (CallStatus.ERROR, Reason.BAD_EXIT, "")
+    assert len(list(Path(bench.settings.spool_dir).glob("*/*.bad"))) == 2
+    assert (await bench.queue.depth()).calls == 0
+
+
+async def test_a_spooled_outcome_that_never_gets_through_keeps_no_worker_from_starting(
+    bench: Bench, slow_settle: None
+) -> None:
+    (run,) = await claimed(bench, [await bench.submit("true")])
+    spool = Spool(bench.settings, await bench.store.installation_id())
+    outcome = replace(success(), result=bytes(200_000))
+    await spool.keep([Settlement(id=run.call.id, token=run.token, outcome=outcome)])
+    assert await spool.settle_left(bench.store) == 1
+    assert (await bench.call(run.call.id)).detail == "result_not_stored"
+    assert await spool.settle_left(bench.store) == 0
 
 
 async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """The processes of a cluster, each kept running: one that dies is started again after 0.1 s, as systemd would."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -53,8 +54,13 @@ class Unit:
     async def _spawn(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", LAUNCHER),  # it ends in order when the tests are killed
-                *(str(number) for number in (os.getpid(), int(signal.SIGTERM), os.getuid(), os.getgid())),
+                *(
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    LAUNCHER,
+                    _order(),
+                ),  # it ends in order when the tests are killed
                 *(sys.executable, "-m", self._module),
                 env=self._environ,
                 stdout=log,
@@ -125,6 +131,21 @@ class WorkerUnit(Unit):
                 if incarnation := incarnation_of(int(pid)):
                     return Child(int(pid), incarnation)
         return None
+
+
+def _order() -> str:
+    """Run as we do, and get SIGTERM when the tests end."""
+    return json.dumps(
+        {
+            "parent": os.getpid(),
+            "signal": int(signal.SIGTERM),
+            "uid": os.geteuid(),
+            "gid": os.getegid(),
+            "reach": [],
+            "binds_low_ports": False,
+            "blocked": [],
+        }
+    )
 
 
 def incarnation_of(pid: int) -> str:

@@ -127,10 +127,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spool_dir: OptionalDirectory = ""  # where outcomes wait while Postgres is away; without it, in data_dir
     spool_max_mb: Positive = 1024
 
-    # hot containers: how many at most (0: as many as there is memory for); idle ones are paused after a time (0: never)
+    # hot containers: how many at most (0: as many as there is memory for); idle ones that are not in steady use are
+    # paused after a time (0: never)
     hot_max_containers: NotNegative = 0
     hot_max_per_route: NotNegative = 0
-    hot_pause_after_s: Annotated[float, Meta(ge=0, le=86400)] = 0
+    hot_pause_after_s: Annotated[float, Meta(ge=0, le=86400)] = 1
 
     # function containers
     docker_socket: str = (
@@ -148,6 +149,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_max_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
+    cpus_per_container: Annotated[float, Meta(ge=0, le=1024)] = 1  # cores' worth of CPU time; 0: no limit
 
     # the command line: where the api is, and the token to show it
     url: Url = ""  # without it: `host` and `port`, else where `millrace up` says that it listens

@@ -17,7 +17,7 @@ from worker.containers.driver import ContainerSpec, Image
 from worker.containers.hostconfig import ContainerLimits, container_config
 
 MEMORY_MB = 128
-LIMITS = {"tmpfs_mb": 64, "pids_limit": 256}  # the defaults of the settings
+LIMITS = {"tmpfs_mb": 64, "pids_limit": 256, "cpus": 1}  # the defaults of the settings
 
 
 RECONCILED = "millrace_calls_reconciled_total"

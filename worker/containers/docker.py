@@ -68,7 +68,10 @@ class DockerDriver:
         self._http = http
         self._socket_path = settings.docker_socket
         self._limits = ContainerLimits(
-            network=settings.network, tmpfs_mb=settings.tmpfs_mb, pids_limit=settings.pids_limit
+            network=settings.network,
+            tmpfs_mb=settings.tmpfs_mb,
+            pids_limit=settings.pids_limit,
+            cpus=settings.cpus_per_container,
         )
         self._firewall = firewall
         self._starts = asyncio.Semaphore(CONCURRENT_STARTS)

@@ -1,7 +1,7 @@
 """How every function container is made: an allow-list of options with constant or typed values.
 
 Safe by default: no capabilities, no new privileges, a read-only root (and with it the image's volumes) with a sized
-tmpfs on /tmp, no swap, limits on memory, processes and files, no log kept by the engine. Nothing from a request, a
+tmpfs on /tmp, no swap, limits on memory, CPU, processes and files, no log kept by the engine. Nothing from a request, a
 route or an image is merged in, but the paths of an image's volumes, to make them read-only: what is not written here
 can't be set. The image keeps its own user, command, working directory and environment.
 """
@@ -17,6 +17,8 @@ NETWORK_NAME = "millrace"
 
 ENGINE_MIN_MEMORY_MB = 6  # the engine refuses less; a route may ask for it
 NOFILE_LIMIT = 1024
+CPU_PERIOD_US = 100_000
+CPU_QUOTA_MIN_US = 1000  # the engine refuses less
 OOM_SCORE_ADJ = 500  # the kernel shall take a function before it takes the worker
 HOSTNAME = "function"  # the machine's own name is nobody's business
 TMP = "/tmp"  # noqa: S108 - the container's own
@@ -31,6 +33,7 @@ class ContainerLimits(Struct, frozen=True, kw_only=True):
     network: str
     tmpfs_mb: int
     pids_limit: int
+    cpus: float  # 0: no limit
 
 
 def container_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
@@ -66,6 +69,9 @@ def host_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
         **_volumes(spec),
         "Memory": memory_bytes,
         "MemorySwap": memory_bytes,
+        # Not NanoCpus: the engine refuses one that is more than the machine has.
+        "CpuPeriod": CPU_PERIOD_US if limits.cpus else 0,
+        "CpuQuota": max(CPU_QUOTA_MIN_US, round(limits.cpus * CPU_PERIOD_US)) if limits.cpus else 0,
         "PidsLimit": limits.pids_limit,
         "Ulimits": [
             {"Name": "nofile", "Soft": NOFILE_LIMIT, "Hard": NOFILE_LIMIT},

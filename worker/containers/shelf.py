@@ -1,16 +1,20 @@
-"""Shelf: how long idle containers stay, and that they are frozen when nobody has wanted them for a while.
+"""Shelf: how long idle containers stay, and that they are paused when nobody has wanted them for a while.
+
+A paused container uses no CPU, so a function can't go on working after its answer. Who calls it next waits for the
+engine to let it run again (about 20 ms), so containers in steady use are not paused: see pause_delay.
 
 It tells when one's time is over; what becomes of it is the pool's.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from common.errors import EngineUnavailableError
 from common.telemetry.logs import get_logger
 from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver
-from worker.containers.slots import Place
+from worker.containers.slots import Place, pause_delay
 
 log = get_logger("pool")
 
@@ -30,11 +34,15 @@ class Shelf:
         """It idles from now on, for its idle timeout at most."""
         loop = asyncio.get_running_loop()
         place.timers.append(loop.call_later(place.stock.idle_timeout_s, self._on_expired, place))
+        place.idle_since = time.monotonic()
         if self._pause_after_s:
-            place.timers.append(loop.call_later(self._pause_after_s, self._pause, place))
+            delay_s = pause_delay(self._pause_after_s, place.gaps_s)
+            place.timers.append(loop.call_later(delay_s, self._pause, place))
 
     def take(self, place: Place) -> None:
         """It does not idle any more. It may be paused, or about to be."""
+        if place.timers:
+            place.gaps_s.append(time.monotonic() - place.idle_since)
         for timer in place.timers:
             timer.cancel()
         place.timers.clear()

@@ -12,6 +12,7 @@ import asyncio
 import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -19,6 +20,8 @@ from msgspec import Struct
 from worker.containers.driver import ContainerSpec
 from worker.containers.hot import Slot
 
+KEPT_GAPS = 8  # of a container's idle times
+STEADY_FACTOR = 3  # idle times up to this many times pause_after_s are steady use
 STARVED_S = 1.0  # how long a call waits for a place before it gets one at the cost of other keys' calls
 
 
@@ -55,6 +58,18 @@ class Place:
     rank: float = 0.0
     pausing: asyncio.Task[None] | None = None  # since it is paused, or about to be
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    idle_since: float = 0.0  # by the monotonic clock
+    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_GAPS))  # how long it idled, lately
+
+
+def pause_delay(pause_after_s: float, gaps_s: Iterable[float]) -> float:
+    """How long an idle container runs on before it is paused.
+
+    *pause_after_s*, but in steady use (it was wanted again within STEADY_FACTOR times that, at least once lately) twice
+    the longest such gap: the next call then finds it running. Never more than 2 * STEADY_FACTOR * pause_after_s.
+    """
+    steady_s = [gap_s for gap_s in gaps_s if gap_s <= STEADY_FACTOR * pause_after_s]
+    return max([pause_after_s, *(2 * gap_s for gap_s in steady_s)])
 
 
 @dataclass(eq=False, slots=True)

@@ -6,6 +6,7 @@ The functions are shell loops that read a line and answer a line.
 import asyncio
 import secrets
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from common.errors import ContainerVanishedError, EngineUnavailableError
-from common.settings import Settings
+from common.settings import Settings, load_settings
 from tests.integration.worker.test_outages import Relay
 from tests.polling import eventually
 from worker.containers.attach import Line
@@ -352,6 +353,22 @@ async def test_an_idle_one_is_paused_and_runs_again_for_a_call(yard: Yard) -> No
     assert await yard.names() == set()
 
 
+async def test_work_after_the_answer_ends_soon_and_has_a_quota_of_cpu(yard: Yard) -> None:
+    """By default: a second after the answer the container is paused, and all of it has one core at most."""
+    settings = load_settings({})
+    burn = "echo one; (while :; do :; done) & (while :; do :; done) &"  # more than one core, if it may
+    async with yard.pool(pause_after_s=settings.hot_pause_after_s) as pool:
+        name, _, _ = await yard.call(pool, burn, SHELL)
+        began_at, before = time.monotonic(), await cpu_ns(yard, name)
+        await asyncio.sleep(0.5)
+        burnt_s = (await cpu_ns(yard, name) - before) / 1e9
+        assert 0 < burnt_s < time.monotonic() - began_at + 0.2  # the quota is one of each 0.1 s
+        await eventually(lambda: is_paused(name), timeout_s=10)
+        paused = await cpu_ns(yard, name)
+        await asyncio.sleep(0.5)
+        assert await cpu_ns(yard, name) == paused
+
+
 async def test_a_pause_under_way_is_waited_for(yard: Yard) -> None:
     async with yard.pool(pause_after_s=0.05) as pool:
         name, _, _ = await yard.call(pool, "one")
@@ -575,6 +592,12 @@ async def test_closing_leaves_nothing(yard: Yard) -> None:
         assert await yard.names() == set()
         with pytest.raises(EngineUnavailableError):
             await yard.acquire(pool)
+
+
+async def cpu_ns(yard: Yard, name: str) -> int:
+    usage = await yard.driver.usage(name)
+    assert usage is not None
+    return usage.cpu_total_ns
 
 
 async def is_paused(name: str) -> bool:

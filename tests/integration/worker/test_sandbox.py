@@ -122,6 +122,8 @@ async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) 
         ],
         "Memory": 48 * MB,
         "MemorySwap": 48 * MB,
+        "CpuPeriod": 100_000,
+        "CpuQuota": 100_000,
         "PidsLimit": 256,
         "Ulimits": [
             {"Name": "nofile", "Hard": 1024, "Soft": 1024},

@@ -7,7 +7,7 @@ import pytest
 
 from worker.containers.driver import ContainerSpec, Image
 from worker.containers.hot import Slot
-from worker.containers.slots import Books, Place, PoolLimits, SlotKey, Stock
+from worker.containers.slots import Books, Place, PoolLimits, SlotKey, Stock, pause_delay
 
 
 def stock(books: Books, name: str = "one", *, memory_mb: int = 100, **counts: int) -> Stock:
@@ -166,3 +166,22 @@ async def test_an_unused_stock_is_forgotten_but_no_newer_one_of_its_key() -> Non
     assert new is not old
     books.forget_if_unused(old)
     assert stock(books) is new
+
+
+@pytest.mark.parametrize(
+    ("gaps_s", "delay_s"),
+    [
+        ((), 1),
+        ((0.01, 0.02), 1),
+        ((2,), 4),  # called every two seconds: the next call finds it running
+        ((2, 0.01, 0.01), 4),
+        ((3,), 6),  # the longest that it ever runs on
+        ((3.1,), 1),
+        ((60, 60), 1),
+        ((60, 1.5), 3),
+    ],
+)
+def test_what_is_in_steady_use_is_not_paused_between_two_calls(
+    gaps_s: tuple[float, ...], delay_s: float
+) -> None:
+    assert pause_delay(1, gaps_s) == delay_s

@@ -15,7 +15,7 @@ import aiohttp
 from tests.conftest import skip_or_fail
 from tests.polling import eventually
 
-PROGRAM = "chromium"
+PROGRAMS = ("chromium", "google-chrome")
 FLAGS = (
     "--headless",
     "--no-sandbox",  # it refuses to start as root with one
@@ -157,7 +157,7 @@ class Chromium:
 @asynccontextmanager
 async def chromium(directory: Path) -> AsyncIterator[Chromium]:
     """A browser whose profile is in *directory*; it ends with the block."""
-    program = shutil.which(PROGRAM)
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         skip_or_fail("chromium is not installed: ./deploy/test installs it as root")
     process = await asyncio.create_subprocess_exec(

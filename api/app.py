@@ -44,6 +44,7 @@ from api.keys import (
     TOKENS,
 )
 from api.maintenance import Maintenance
+from api.metrics import Metrics
 from api.middlewares import STOPPING, answer_errors, finish
 from api.oversized import Oversized
 from api.protocol import Runner
@@ -70,7 +71,6 @@ from common.queue.redis import RedisQueue
 from common.settings import Settings
 from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 START_S = 60.0  # how long a server may be away at the start
 START_RETRY_S = 1.0

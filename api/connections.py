@@ -13,13 +13,13 @@ from typing import cast
 from aiohttp import web
 
 from api.clients import Client, name_of
-from api.guard import is_loopback
 from api.heads import refused
+from api.metrics import Metrics
 from api.middlewares import APIError
 from api.shares import Shares
+from common.loopback import is_loopback
 from common.open_files import open_files_limit
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 HEAD_S = 10.0
 FILES_KEPT = 128  # for what else a process opens: servers, logs, and refused connections

@@ -5,7 +5,6 @@ A web page of another origin could otherwise drive the api through its reader's 
 address is looked at too: an api that listens to others stays closed to them when its last token is revoked.
 """
 
-import ipaddress
 import re
 
 from aiohttp import web
@@ -18,11 +17,10 @@ from common.errors import (
     ServiceWorkerRefusedError,
     SettingsError,
 )
+from common.loopback import LOCAL, LOCAL_HOST, is_loopback
 
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_LOCAL = r"(?:localhost|127\.0\.0\.1|\[::1\])"
-_HOST = re.compile(rf"{_LOCAL}(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE)
-_ORIGIN = re.compile(rf"(?P<scheme>https?)://{_LOCAL}(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE)
+_ORIGIN = re.compile(rf"(?P<scheme>https?)://{LOCAL}(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE)
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 
 
@@ -35,16 +33,6 @@ def require_loopback(host: str) -> None:
             " or without --database while the api runs on 127.0.0.1",
             field="MILLRACE_HOST",
         )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether *address* can only be this machine's; False for what is no IP address."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    # A socket that takes both kinds shows a client of IPv4 as one of IPv6.
-    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 def check_local(request: web.Request, cors: Cors) -> None:
@@ -71,7 +59,7 @@ def is_opened_from_outside(request: web.Request) -> bool:
 
 def _check_host(request: web.Request) -> str | None:
     hosts = request.headers.getall("Host", [])
-    match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    match = LOCAL_HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     # A target in absolute form (`GET http://host/path`) names a host of its own.
     if match is None or _url_host(request) not in _NAMES:
         raise ForeignHostError(field="Host")

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from api.metrics import Metrics
 from api.outage import Outage
 from api.pusher import Pusher
 from common.errors import IdempotencyKeyReusedError, StoreUnavailableError
 from common.models import Call, QueueEntry, RouteRevision
 from common.store.base import Datastore, EarlierCall, IdempotencyKey, Submission
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 BATCH_MAX_CALLS = 256
 BATCH_MAX_BYTES = 8 * 1024 * 1024

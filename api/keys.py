@@ -9,6 +9,7 @@ from api.connections import Connections
 from api.cors import Cors
 from api.following import Following
 from api.invocation import Submitter
+from api.metrics import Metrics
 from api.queue_life import QueueLife
 from api.quotas import Quotas
 from api.rate_limit import RateLimit
@@ -22,7 +23,6 @@ from common.queue.announcer import Announcer
 from common.queue.base import MessageQueue
 from common.settings import Settings
 from common.store.base import Datastore
-from common.telemetry.metrics import Metrics
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")

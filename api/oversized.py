@@ -6,12 +6,12 @@ largest live worker has not been the same for the grace time: one that restarts 
 
 import time
 
+from api.metrics import Metrics
 from common.models import CallStatus, Detail, Reason
 from common.queue.announcer import Announcer
 from common.queue.base import MessageQueue
 from common.store.base import Datastore
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 PAUSE_S = 5.0
 BATCH_CALLS = 500

@@ -30,6 +30,13 @@ class Health(Struct, frozen=True, kw_only=True):
     status: str
 
 
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether calls are accepted, and what each server's state is: `ok`, or what is wrong."""
+
+    status: Annotated[str, Meta(description="`degraded`: calls are accepted, though a server is away.")]
+    servers: dict[str, str]
+
+
 class QueueDepth(Struct, frozen=True, kw_only=True):
     """Counts at one instant. `due` is part of `delayed`, `expired` of `leased`; `conserved`: they add up."""
 
@@ -40,7 +47,13 @@ class QueueDepth(Struct, frozen=True, kw_only=True):
     due: Count
     leased: Count
     expired: Count
-    dead: Count
+    given_up: Annotated[Count, Meta(description="Given up just now, and not yet recorded as ended.")]
+    dead: Annotated[
+        Count | None,
+        Meta(
+            description="Records of calls that were given up, as `/v1/dead` lists them; null if not known now."
+        ),
+    ]
     calls: Count
     oldest_ready_ms: int | None
     is_paused: bool
@@ -103,7 +116,15 @@ class Worker(Struct, frozen=True, kw_only=True):
     network_problem: Annotated[str | UnsetType, Meta(description="Why it is `open`.")] = UNSET
     started_at: Timestamp
     heartbeat_at: Timestamp
-    is_live: Annotated[bool, Meta(description="Whether its heartbeat is fresh.")]
+    is_live: Annotated[bool, Meta(description="Whether its `state` is `live`.")]
+    state: Annotated[
+        str,
+        Meta(
+            description="`draining`: it takes no more calls. `late`: heartbeats are missing. `lost`: its heartbeat is"
+            " stale, so its calls run elsewhere.",
+            extra_json_schema={"enum": ["live", "draining", "late", "lost"]},
+        ),
+    ]
     running: Annotated[list[RunningCall], Meta(description="100 at most.")]
 
 

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from api.metrics import Metrics
 from api.pause import follow_pause
 from api.queue_life import QueueLife
 from api.restoring import Progress, Restoring
@@ -30,7 +31,6 @@ from common.settings import Settings
 from common.store.base import Datastore
 from common.store.upkeep import Turn
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 BUSY_S = 0.25  # until the next look while another process restores what is lost
 BUSY_MAX_S = 600.0  # how long a rebuild waits for its turn

@@ -1,9 +1,9 @@
 """Recorder: counts and writes down the ends that the api itself gave to sync calls. Workers record what they ran."""
 
+from api.metrics import Metrics
 from common.models import Call, Outcome
 from common.store.base import Datastore
 from common.store.finished import FinishedRecorder
-from common.telemetry.metrics import Metrics
 
 
 class Recorder(FinishedRecorder):

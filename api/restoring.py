@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
+from api.metrics import Metrics
 from common.models import MAX_PRIORITY, QueueEntry
 from common.queue.base import MessageQueue
 from common.store.base import Datastore
 from common.store.upkeep import Turn
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 PAGE_CALLS = 500
 PROGRESS_S = 10.0

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
+from api.metrics import Metrics
 from common.errors import UnavailableError
 from common.settings import Settings
 from common.store.base import Datastore
 from common.store.upkeep import Pruned
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 TURN_NAME = "retention"
 PAUSE_S = 60.0

@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from api.admission import Admission
 from api.invocation import PUSH_PATIENCE_S
+from api.metrics import Metrics
 from api.pusher import Pusher
 from api.quotas import RECORD_BYTES, Quotas
 from common.errors import QueueFullError
 from common.models import QueueEntry, new_id
 from common.store.base import Datastore
 from common.store.steering import Retried
-from common.telemetry.metrics import Metrics
 
 
 class Requeued(Struct, frozen=True, kw_only=True):

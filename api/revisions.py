@@ -7,9 +7,9 @@ none is retired.
 
 import time
 
+from api.metrics import Metrics
 from common.store.base import Datastore
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 
 TURN_NAME = "revisions"
 PAUSE_S = 900.0

@@ -71,7 +71,7 @@ URLS: tuple[Endpoint, ...] = (
     _endpoint("GET", "/", health.hello, Access.OPEN, "Say hello"),
     _endpoint("GET", "/version", health.version, Access.OPEN, "The version of the api"),
     _endpoint("GET", "/healthz", health.healthz, Access.OPEN, "Whether the process answers"),
-    _endpoint("GET", "/readyz", health.readyz, Access.OPEN, "Whether Postgres and Redis answer"),
+    _endpoint("GET", "/readyz", health.readyz, Access.OPEN, "Whether calls are accepted"),
     _endpoint("GET", "/metrics", health.metrics, Access.ADMIN, "Metrics in Prometheus's text format"),
     _endpoint("GET", "/openapi.json", docs.get_openapi, Access.OPEN, "What the api can do, for programs"),
     _endpoint("GET", "/docs", docs.get_docs, Access.OPEN, "What the api can do, for people"),

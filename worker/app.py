@@ -19,25 +19,26 @@ from msgspec import Struct
 
 from common.errors import UnavailableError
 from common.queue.announcer import Announcer
+from common.queue.base import MessageQueue
 from common.queue.redis import RedisQueue
 from common.settings import Settings
-from common.store.base import WorkerNetwork
+from common.store.base import Datastore, WorkerNetwork
 from common.store.finished import FinishedRecorder
 from common.store.postgres import PostgresStore
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
+from worker.access import Access
 from worker.backoff import Backoff
 from worker.causes import cause_of
 from worker.chores import Chore, keep_running
 from worker.cold import ColdRunner
 from worker.containers.docker import DockerDriver
-from worker.containers.driver import LABEL_HOT, LABEL_TOKEN
+from worker.containers.driver import LABEL_HOT, LABEL_TOKEN, ContainerDriver
 from worker.containers.firewall import Firewall
 from worker.containers.images import Images
 from worker.containers.pool import ContainerPool
 from worker.containers.slots import PoolLimits
 from worker.executor import Executor
-from worker.health import Health
+from worker.health import Health, Watched
 from worker.heartbeat import Heartbeat
 from worker.hot import HotRunner
 from worker.intake import Intake
@@ -45,6 +46,7 @@ from worker.labels import Identity
 from worker.leases import LeaseKeeper
 from worker.livelogs import LiveLogs
 from worker.loop import ReserveLoop
+from worker.metrics import Metrics
 from worker.recorder import Recorder
 from worker.resources import budget_for
 from worker.runs import Runs, Verdict
@@ -61,6 +63,10 @@ log = get_logger("worker")
 class Worker(Struct, frozen=True, kw_only=True):
     """The running parts of one incarnation."""
 
+    store: Datastore
+    queue: MessageQueue
+    driver: ContainerDriver
+    metrics: Metrics
     runs: Runs
     loop: ReserveLoop
     recorder: Recorder
@@ -72,7 +78,11 @@ class Worker(Struct, frozen=True, kw_only=True):
 
     def why_not_ready(self) -> str | None:
         """What keeps this worker from being of use now; None if nothing does."""
-        return self.heartbeat.why_stale if self.loop.is_ready else "not taking calls"
+        return self.loop.why_not_ready or self.heartbeat.why_stale
+
+    def checks(self) -> dict[str, Awaitable[object]]:
+        """A question to each server."""
+        return {"postgres": self.store.check(), "redis": self.queue.check(), "engine": self.driver.check()}
 
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Take and run calls until *stop*; then finish what runs, for *drain_s*, and give back what is left."""
@@ -90,6 +100,8 @@ class Worker(Struct, frozen=True, kw_only=True):
             looping = group.create_task(self.loop.run())
             await stop.wait()
             log.info("draining", calls=len(self.runs), drain_s=drain_s)
+            self.metrics.draining.set(1)
+            self.heartbeat.drain()
             self.loop.stop()
             await asyncio.wait({looping}, timeout=drain_s)
             self.runs.stop_all(Verdict.DRAINED)
@@ -112,7 +124,7 @@ async def serve(settings: Settings, incarnation: UUID) -> None:
         worker = await _unless_stopped(starting, stop)
         if worker is None:
             return
-        health.why_not_ready = worker.why_not_ready
+        health.attach(Watched(worker.why_not_ready, worker.checks, Access(worker.store.get_tokens)))
         await worker.run(stop, settings.drain_s)
     log.info("drained")
 
@@ -168,6 +180,10 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         sweeper.hold()
     log.info("started", host=host, slots=budget.slots, memory_mb=budget.memory_mb)
     return Worker(
+        store=store,
+        queue=queue,
+        driver=driver,
+        metrics=metrics,
         runs=runs,
         loop=ReserveLoop(intake, executor, driver, budget, runs, metrics),
         recorder=recorder,

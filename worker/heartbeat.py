@@ -6,6 +6,7 @@ A store that does not know it any more (it was restored, or this worker was cut 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 from common.errors import StoreUnavailableError
@@ -39,6 +40,8 @@ class Heartbeat:
         self._stale_s = settings.heartbeat_stale_s
         self._written_at = time.monotonic()  # the registration was the first
         self._cause = "no answer yet"
+        self._is_draining = False
+        self._wake = asyncio.Event()
 
     @property
     def why_stale(self) -> str | None:
@@ -48,9 +51,17 @@ class Heartbeat:
             f"heartbeat not written for {silent_s:.0f} s: {self._cause}" if silent_s > self._stale_s else None
         )
 
+    def drain(self) -> None:
+        """Tell others at once that this worker takes no more calls."""
+        self._is_draining = True
+        self._wake.set()
+
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self._interval_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._wake.wait()
+            self._wake.clear()
             try:
                 await self._beat()
             except StoreUnavailableError as error:
@@ -62,7 +73,7 @@ class Heartbeat:
                 self._sweeper.hear()
 
     async def _beat(self) -> None:
-        if await self._store.heartbeat(self._incarnation, self._network()):
+        if await self._store.heartbeat(self._incarnation, self._network(), is_draining=self._is_draining):
             return
         log.warning("the store did not know this incarnation any more: registering it again")
         self._sweeper.hold()  # nor others, maybe, that live

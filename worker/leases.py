@@ -16,7 +16,7 @@ from common.errors import UnavailableError
 from common.queue.base import Extension, MessageQueue
 from common.store.base import ClaimRequest, Datastore
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
+from worker.metrics import Metrics
 from worker.runs import Run, Runs, Verdict
 
 EXTENSIONS_PER_LEASE = 3

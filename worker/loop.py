@@ -11,12 +11,12 @@ import time
 from common.errors import UnavailableError
 from common.queue.base import Capacity, Lane
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics
 from worker.backoff import Backoff
 from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver
 from worker.executor import Executor
 from worker.intake import Intake, Taken
+from worker.metrics import Metrics
 from worker.resources import ResourceBudget
 from worker.runs import Run, Runs
 
@@ -53,13 +53,22 @@ class ReserveLoop:
         self._retries = Backoff(0.1, 2)
         self._reserved_at = -READY_WITHIN_S
         self._checked_at = -CHECK_ENGINE_EVERY_S
+        self._trouble: str | None = None  # of the last step
 
     @property
     def is_ready(self) -> bool:
-        """Whether calls are taken: the last reserve is recent, or there is no room for another call now."""
+        """Whether calls are taken."""
+        return self.why_not_ready is None
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """Why no calls are taken now; None if they are, or there is only no room for another one."""
         if self._is_stopping:
-            return False
-        return self._budget.capacity() is None or time.monotonic() - self._reserved_at < READY_WITHIN_S
+            return "draining"
+        if self._trouble is not None:
+            return f"no calls are taken: {self._trouble}"
+        is_recent = self._budget.capacity() is None or time.monotonic() - self._reserved_at < READY_WITHIN_S
+        return None if is_recent else f"no look at the queue for {READY_WITHIN_S:g} s"
 
     def stop(self) -> None:
         """Reserve no more. What is being reserved at this moment runs like what runs already."""
@@ -86,14 +95,17 @@ class ReserveLoop:
             taken = await self._intake.take(capacity)
             self._reserved_at = time.monotonic()
             self._retries.reset()
+            self._trouble = None
             for run in taken.runs:
                 self._start(group, run)
             if not (taken.runs and taken.has_left):
                 await self._idle(_lanes(self._budget.capacity()), taken)
         except UnavailableError as error:
+            self._trouble = error.message
             log.warning("no calls are taken for now", slug=error.slug, cause=cause_of(error))
             await self._rest(self._retries.next_s())
         except Exception as error:  # what nobody expected must not end the calls that run
+            self._trouble = "an unexpected error"
             log.exception("no calls are taken for now", cause=f"{type(error).__name__}: {cause_of(error)}")
             await self._rest(self._retries.next_s())
 

@@ -24,11 +24,12 @@ from common.queue.base import Acked, MessageQueue, Reservation
 from common.store.base import ClaimRequest, Datastore, LogChunk, Settlement
 from common.store.finished import FinishedRecorder
 from common.telemetry.logs import get_logger
-from common.telemetry.metrics import Metrics, phase_times_s
+from common.telemetry.metrics import phase_times_s
 from worker import unstorable
 from worker.backoff import Backoff
 from worker.livelogs import LiveLogs
 from worker.logcapture import CallLog
+from worker.metrics import Metrics
 from worker.outcomes import unheard
 from worker.runs import Run
 from worker.spool import Spool
@@ -95,6 +96,7 @@ class Recorder:
             return
         recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Entry(run, outcome, recorded))
+        self._metrics.outcomes_waiting.set(len(self._waiting))
         self._arrived.set()
         if await recorded:
             self.report(run.call, outcome)
@@ -139,6 +141,7 @@ class Recorder:
                     await self._give_up_output(batch[0], error)
                 await backoff.sleep()
             else:
+                self._metrics.outcomes_waiting.set(len(self._waiting))
                 backoff.reset()
                 self._batch_max = min(BATCH_MAX, self._batch_max * 2)
                 if not self._waiting:
@@ -192,7 +195,9 @@ class Recorder:
         for entry in new:
             entry.is_spooled = True
         if new:
-            await self._spool.keep([entry.settlement for entry in new])
+            kept = await self._spool.keep([entry.settlement for entry in new])
+            if kept.cause is not None:
+                self._metrics.not_spooled.inc(len(new) - kept.number)
 
     async def ack(self, reservations: Sequence[Reservation]) -> None:
         """Forget calls that have their record. A failure is harmless: they come again and are found to be final."""

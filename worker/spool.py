@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -31,6 +32,13 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Settlement)
 
 
+class Kept(NamedTuple):
+    """How many outcomes are on disk, and why the others are not; the cause is None if all are."""
+
+    number: int
+    cause: str | None
+
+
 class Spool:
     """The directory. Safe to share with other workers of this machine; methods raise nothing but CancelledError."""
 
@@ -38,11 +46,25 @@ class Spool:
         # Another database knows nothing of these calls: it would let their outcomes go.
         self._directory = _root(settings) / str(installation)
         self._max_bytes = settings.spool_max_mb * _MB
+        self._trouble: str | None = None  # that was said last
 
-    async def keep(self, settlements: Sequence[Settlement]) -> None:
-        """Write them down; what does not fit, or can't be written, is only said."""
+    async def keep(self, settlements: Sequence[Settlement]) -> Kept:
+        """Write them down, the first ones if not all can be. Says so once, and once when all could be again."""
         kept = await asyncio.to_thread(self._keep, settlements)
-        log.warning("outcomes are spooled until the store is back", calls=kept, of=len(settlements))
+        if kept.cause is None:
+            log.warning("outcomes are spooled until Postgres is back", kept=kept.number)
+            if self._trouble is not None:
+                log.warning("outcomes can be spooled again")
+        elif kept.cause != self._trouble:
+            log.error(
+                "outcomes wait in memory alone: they are lost if this worker is killed",
+                cause=kept.cause,
+                kept=kept.number,
+                not_kept=len(settlements) - kept.number,
+                directory=str(self._directory),
+            )
+        self._trouble = kept.cause
+        return kept
 
     async def forget(self, settlements: Sequence[Settlement]) -> None:
         """The store has them, or will never take them."""
@@ -81,8 +103,8 @@ class Spool:
                 await self.forget([settlement])
         return recorded
 
-    def _keep(self, settlements: Sequence[Settlement]) -> int:
-        kept = 0
+    def _keep(self, settlements: Sequence[Settlement]) -> Kept:
+        count = 0
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             left_bytes = self._max_bytes - sum(map(_size_bytes, self._directory.iterdir()))
@@ -90,13 +112,14 @@ class Spool:
                 data = _encoder.encode(settlement)
                 left_bytes -= len(data)
                 if left_bytes < 0:
-                    log.error("an outcome is not spooled: the spool is full", call_id=settlement.id)
-                    break
+                    return Kept(
+                        count, f"the spool is full ({self._max_bytes // _MB} MiB, MILLRACE_SPOOL_MAX_MB)"
+                    )
                 _write(self._file(settlement), data)
-                kept += 1
+                count += 1
         except OSError as error:
-            log.error("outcomes are not spooled", cause=str(error))  # noqa: TRY400 - the disk's trouble, not a bug
-        return kept
+            return Kept(count, f"the spool can't be written ({error.strerror})")
+        return Kept(count, None)
 
     def _forget(self, settlements: Sequence[Settlement]) -> None:
         for settlement in settlements:

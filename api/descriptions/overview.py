@@ -17,6 +17,7 @@ WORKER = Worker(
     started_at=MORNING,
     heartbeat_at=MORNING,
     is_live=True,
+    state="live",
     running=[RunningCall(id=CALL_ID, app_name="mine", path="/upper", attempt=1, claimed_at=MORNING)],
 )
 STATS = Stats(

@@ -34,6 +34,7 @@ def _depth(*, is_paused: bool = False) -> QueueDepth:
         due=0,
         leased=4,
         expired=0,
+        given_up=0,
         dead=0,
         calls=20,
         oldest_ready_ms=830,

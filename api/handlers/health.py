@@ -1,22 +1,25 @@
 """/, /version, /healthz, /readyz, /metrics: what this process is and how it does."""
 
 import asyncio
-import math
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from aiohttp import web
 
 from api import VERSION
-from api.keys import CONNECTIONS, FOLLOWING, METRICS, QUEUE, STORE
+from api.keys import CONNECTIONS, FOLLOWING, METRICS, QUEUE, SETTINGS, STORE
 from api.middlewares import APIError
-from api.overviews import Greeting, Health, Version
+from api.overviews import Greeting, Health, Readiness, Version
 from api.pages import start
 from api.schemas import json_response
-from common.errors import MillraceError, QueueUnavailableError, ServerUnusableError
-from common.queue.base import Depth
-from common.telemetry.metrics import CONTENT_TYPE, Metrics
+from common.errors import MillraceError
+from common.telemetry.checks import find_troubles
+from common.telemetry.metrics import CONTENT_TYPE
 
 CHECK_S = 5.0
 DEPTH_S = 2.0
+
+T = TypeVar("T")
 
 
 async def hello(request: web.Request) -> web.Response:
@@ -37,50 +40,45 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Postgres and Redis answer; else 503 that names who does not."""
-    checks = {"Postgres": request.app[STORE].check(), "Redis": request.app[QUEUE].check()}
-    answers = await asyncio.gather(
-        *(asyncio.wait_for(check, CHECK_S) for check in checks.values()), return_exceptions=True
-    )
-    troubles = []
-    for name, answer in zip(checks, answers, strict=True):
-        if isinstance(
-            answer, ServerUnusableError
-        ):  # its text names the server: for the log, not for everybody
-            troubles.append(f"{name}: {answer.default_message}")
-        elif isinstance(answer, MillraceError):
-            troubles.append(f"{name}: {answer.message}")
-        elif isinstance(answer, TimeoutError):
-            troubles.append(f"{name}: no answer within {CHECK_S:g} s")
-        elif answer is not None:
-            raise answer
-    if troubles:
-        raise APIError(503, "Not ready: " + "; ".join(troubles), code="not_ready")
-    return json_response(Health(status="ready"))
+    """Calls are accepted: Postgres answers; else 503 that names why. Without Redis async calls are stored, and the body
+    says so: this process is ready all the same.
+    """
+    troubles = await _find_troubles(request, CHECK_S)
+    if trouble := troubles["postgres"]:
+        others = "".join(
+            f"; {name}: {text}" for name, text in troubles.items() if text and name != "postgres"
+        )
+        raise APIError(503, f"Not ready: postgres: {trouble}{others}", code="not_ready")
+    servers = {name: text or "ok" for name, text in troubles.items()}
+    return json_response(Readiness(status="degraded" if any(troubles.values()) else "ready", servers=servers))
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """The text exposition. Without Redis the queue's gauges are left out or NaN; the rest is answered all the same."""
-    ours = request.app[METRICS]
-    ours.followers.set(request.app[FOLLOWING].count)
-    ours.connections.set(request.app[CONNECTIONS].shares.used)
-    try:
-        async with asyncio.timeout(DEPTH_S):
-            _show(ours, await request.app[QUEUE].depth())
-    except (QueueUnavailableError, TimeoutError):
-        ours.queue_ready.clear()
-        ours.queue_calls.clear()
-        for gauge in (ours.queue_oldest_s, ours.queue_paused, ours.queue_unaccounted):
-            gauge.set(math.nan)
+    """The text exposition. What a server that is away would know is left out; the rest is answered all the same."""
+    app, ours = request.app, request.app[METRICS]
+    name = app[SETTINGS].queue_name
+    ours.followers.set(app[FOLLOWING].count)
+    ours.connections.set(app[CONNECTIONS].shares.used)
+    troubles, depth, dead = await asyncio.gather(
+        _find_troubles(request, DEPTH_S),
+        _known(app[QUEUE].depth()),
+        _known(app[STORE].count_dead()),
+    )
+    ours.show_servers(troubles)
+    ours.show_queue(name, depth)
+    ours.show_dead(name, dead)
     return web.Response(body=ours.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
-def _show(ours: Metrics, depth: Depth) -> None:
-    for priority, count in enumerate(depth.ready):
-        ours.queue_ready.labels(str(priority)).set(count)
-    ours.queue_ready.labels("sync").set(depth.ready_sync)
-    for state in ("delayed", "due", "leased", "expired", "dead"):
-        ours.queue_calls.labels(state).set(getattr(depth, state))
-    ours.queue_oldest_s.set((depth.oldest_ready_ms or 0) / 1000)
-    ours.queue_paused.set(depth.is_paused)
-    ours.queue_unaccounted.set(depth.unaccounted)
+async def _find_troubles(request: web.Request, within_s: float) -> dict[str, str | None]:
+    checks = {"postgres": request.app[STORE].check(), "redis": request.app[QUEUE].check()}
+    return await find_troubles(checks, within_s)
+
+
+async def _known(question: Awaitable[T]) -> T | None:
+    """The answer, or None from a server that is away."""
+    try:
+        async with asyncio.timeout(DEPTH_S):
+            return await question
+    except (MillraceError, TimeoutError):
+        return None

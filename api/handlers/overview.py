@@ -38,7 +38,8 @@ def _worker(known: steering.KnownWorker) -> Worker:
         network_problem=known.network_problem or UNSET,
         started_at=timestamp(known.started_at),
         heartbeat_at=timestamp(known.heartbeat_at),
-        is_live=known.is_live,
+        is_live=known.state == "live",
+        state=known.state,
         running=[_running(call) for call in known.running],
     )
 

@@ -16,17 +16,18 @@ from api.pause import follow_pause
 from api.restoring import Progress
 from api.schemas import json_response
 from api.streams import streaming
-from common.errors import MillraceError
+from common.errors import MillraceError, StoreUnavailableError
 from common.models import Error
 from common.queue.base import Depth, Peeked
 
 JSON_LINES = "application/x-ndjson"
 LINE_EVERY_S = 1.0
+DEAD_S = 2.0
 
 
 async def get_depth(request: web.Request) -> web.Response:
     """Counts at one instant. ``due`` is part of ``delayed``, ``expired`` of ``leased``; ``conserved``: they add up."""
-    return _depth_response(request, await request.app[QUEUE].depth())
+    return await _depth_response(request, await request.app[QUEUE].depth())
 
 
 async def get_head(request: web.Request) -> web.Response:
@@ -70,7 +71,8 @@ async def rebuild(request: web.Request) -> web.StreamResponse:
 
 async def _follow(request: web.Request) -> web.Response:
     app = request.app
-    return _depth_response(request, await follow_pause(app[STORE], app[QUEUE], app[SETTINGS].queue_name))
+    depth = await follow_pause(app[STORE], app[QUEUE], app[SETTINGS].queue_name)
+    return await _depth_response(request, depth)
 
 
 async def _tell(
@@ -107,7 +109,12 @@ def _shown(call: Peeked) -> QueuedCall:
     )
 
 
-def _depth_response(request: web.Request, depth: Depth) -> web.Response:
+async def _depth_response(request: web.Request, depth: Depth) -> web.Response:
+    try:
+        async with asyncio.timeout(DEAD_S):
+            dead = await request.app[STORE].count_dead()
+    except (StoreUnavailableError, TimeoutError):  # what the queue knows is shown all the same
+        dead = None
     return json_response(
         QueueDepth(
             name=request.app[SETTINGS].queue_name,
@@ -117,7 +124,8 @@ def _depth_response(request: web.Request, depth: Depth) -> web.Response:
             due=depth.due,
             leased=depth.leased,
             expired=depth.expired,
-            dead=depth.dead,
+            given_up=depth.dead,
+            dead=dead,
             calls=depth.calls,
             oldest_ready_ms=depth.oldest_ready_ms,
             is_paused=depth.is_paused,

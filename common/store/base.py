@@ -419,8 +419,10 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         """Make the incarnation known, with a fresh heartbeat. Must come before it reserves or creates a container."""
         ...
 
-    async def heartbeat(self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK) -> bool:
-        """Refresh the incarnation's heartbeat, and what its functions reach.
+    async def heartbeat(
+        self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK, *, is_draining: bool = False
+    ) -> bool:
+        """Refresh the incarnation's heartbeat, what its functions reach, and whether it drains.
 
         False, and nothing happens, if it is not known (any more).
         """

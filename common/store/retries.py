@@ -55,6 +55,11 @@ class Retries(OnDatabase):
             rows = await connection.fetch(query("get_dead"), *page)
         return [Call(**shown(row)) for row in rows]
 
+    async def count_dead(self) -> int:
+        async with self._database.connection() as connection:
+            count: int = await connection.fetchval(query("count_dead"))
+        return count
+
     async def find_dead(self, app_name: str, limit: int) -> list[FoundDead]:
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("find_dead"), searchable(app_name), limit)

@@ -39,9 +39,10 @@ class RunningCall(Struct, frozen=True, kw_only=True):
 
 
 class KnownWorker(Struct, frozen=True, kw_only=True):
-    """An incarnation, whether its heartbeat is fresh, and the async calls that it runs (sync ones have no row yet).
+    """An incarnation, and the async calls that it runs (sync ones have no row yet).
 
-    ``network`` and ``network_problem``: see WorkerNetwork.
+    ``state``: ``live``; ``draining``, it takes no more calls; ``late``, heartbeats are missing; ``lost``, its heartbeat
+    is stale, so its calls run elsewhere. ``network`` and ``network_problem``: see WorkerNetwork.
     """
 
     incarnation: UUID
@@ -52,7 +53,7 @@ class KnownWorker(Struct, frozen=True, kw_only=True):
     network_problem: str
     started_at: datetime
     heartbeat_at: datetime
-    is_live: bool
+    state: str
     running: tuple[RunningCall, ...] = ()
 
 
@@ -105,6 +106,10 @@ class Steering(Protocol):
 
     async def get_dead(self, app_name: str, cursor: UUID | None, per_page: int) -> list[Call]:
         """Dead calls, newest first, of the app or of all if it is empty; those before *cursor*."""
+        ...
+
+    async def count_dead(self) -> int:
+        """How many calls are dead: given up, and neither requeued nor purged."""
         ...
 
     async def find_dead(self, app_name: str, limit: int) -> list[FoundDead]:

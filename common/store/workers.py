@@ -7,6 +7,8 @@ from common.store.database import OnDatabase
 from common.store.queries import query
 from common.store.steering import KnownWorker, RunningCall
 
+LATE_BEATS = 2  # a worker that missed so many heartbeats is not shown as live
+
 
 class Workers(OnDatabase):
     """Who is alive. The promises stand in Datastore."""
@@ -25,9 +27,13 @@ class Workers(OnDatabase):
                 *(incarnation, host, slots, memory_mb, network.state, network.problem),
             )
 
-    async def heartbeat(self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK) -> bool:
+    async def heartbeat(
+        self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK, *, is_draining: bool = False
+    ) -> bool:
         async with self._database.connection() as connection:
-            known = await connection.fetchval(query("heartbeat"), incarnation, network.state, network.problem)
+            known = await connection.fetchval(
+                query("heartbeat"), incarnation, network.state, network.problem, is_draining
+            )
         return known is not None
 
     async def remove_worker(self, incarnation: UUID) -> None:
@@ -40,7 +46,9 @@ class Workers(OnDatabase):
 
     async def get_workers(self, limit: int, running_limit: int) -> list[KnownWorker]:
         async with self._database.connection() as connection:
-            workers = await connection.fetch(query("get_workers"), self._settings.heartbeat_stale_s, limit)
+            settings = self._settings
+            times_s = (settings.heartbeat_stale_s, LATE_BEATS * settings.heartbeat_s)
+            workers = await connection.fetch(query("get_workers"), *times_s, limit)
             incarnations = [row["incarnation"] for row in workers]
             rows = await connection.fetch(query("get_running"), incarnations, running_limit)
         running: dict[UUID, list[RunningCall]] = {}

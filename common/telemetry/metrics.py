@@ -1,8 +1,13 @@
-"""Every metric's name, once. Each process makes one Metrics with a registry of its own; nothing is global.
+"""Metrics that both processes have, and how metrics are made. api/metrics.py and worker/metrics.py add their own.
 
-Phases of a call: ``queued`` (due → claimed), ``start`` (claimed → execution began), ``run`` (began → ended).
+Each process makes one registry; nothing is global. A figure comes from the process that knows it, so a process exports
+no metric of the other one. Phases of a call: ``queued`` (due → claimed), ``start`` (claimed → execution began), ``run``
+(began → ended). deploy/docs/metrics.md describes every metric; a test compares it with the code.
 """
 
+from collections.abc import Mapping, Sequence
+
+import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -12,82 +17,22 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # With PROMETHEUS_MULTIPROC_DIR in the environment the library would keep all values in files there instead.
 values.ValueClass = values.MutexValue
+# No second series for each counter and histogram that tells when the process first counted.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _PHASE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 
 
-class Metrics:
+class ProcessMetrics:
     """The metrics of one process. Observing is cheap and never fails."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.accepted = Counter(
-            "millrace_calls_accepted", "Calls stored and answered 202", registry=self.registry
+        self.server_up = self.gauge(
+            "millrace_server_up", "1 if the server answers this process, else 0", ["server"]
         )
-        self.refused = Counter(
-            "millrace_calls_refused",
-            "Calls refused before anything was stored",
-            ["code"],
-            registry=self.registry,
-        )
-        self.requests_refused = Counter(
-            "millrace_requests_refused",
-            "Requests refused for who asked, from where, or how often",
-            ["code"],
-            registry=self.registry,
-        )
-        self.sync_answered = Counter(
-            "millrace_sync_calls_answered",
-            "Sync calls that were queued, by the status code of their answer",
-            ["status"],
-            registry=self.registry,
-        )
-        self.reconciled = Counter(
-            "millrace_calls_reconciled",
-            "Calls the queue had lost and got back, by how that was noticed",
-            ["cause"],
-            registry=self.registry,
-        )
-        self.sweeps = Counter(
-            "millrace_reconciler_sweeps",
-            "Looks at every unfinished call, by what made them necessary",
-            ["cause"],
-            registry=self.registry,
-        )
-        self.pruned = Counter(
-            "millrace_records_pruned",
-            "Records that were deleted because of their age",
-            ["kind"],
-            registry=self.registry,
-        )
-        self.followers = Gauge(
-            "millrace_followers", "Clients that follow calls on this process", registry=self.registry
-        )
-        self.connections = Gauge(
-            "millrace_connections", "Clients that are connected to this process", registry=self.registry
-        )
-        self.queue_ready = Gauge(
-            "millrace_queue_ready", "Calls that can be reserved now", ["priority"], registry=self.registry
-        )
-        self.queue_calls = Gauge(
-            "millrace_queue_calls", "Calls in the queue by state", ["state"], registry=self.registry
-        )
-        self.queue_oldest_s = Gauge(
-            "millrace_queue_oldest_ready_seconds", "Age of the oldest ready call", registry=self.registry
-        )
-        self.queue_paused = Gauge(
-            "millrace_queue_paused", "1 while the queue hands out nothing", registry=self.registry
-        )
-        self.queue_unaccounted = Gauge(
-            "millrace_queue_unaccounted",
-            "Conservation: known calls less those that stand in some state; always 0",
-            registry=self.registry,
-        )
-        self.finished = Counter(
-            "millrace_calls_finished",
-            "Calls that ended",
-            ["status", "reason", "detail"],
-            registry=self.registry,
+        self.finished = self.counter(
+            "millrace_calls_finished", "Calls that ended", ["status", "reason", "detail"]
         )
         self.phase_s = Histogram(
             "millrace_call_phase_seconds",
@@ -96,14 +41,19 @@ class Metrics:
             buckets=_PHASE_BUCKETS_S,
             registry=self.registry,
         )
-        self.running = Gauge(
-            "millrace_worker_calls_running", "Calls this worker runs", registry=self.registry
-        )
-        self.lost = Counter(
-            "millrace_worker_leases_lost",
-            "Runs given up because another may own the call",
-            registry=self.registry,
-        )
+
+    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        """A counter of this process; its series is called NAME_total."""
+        return Counter(name, text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        """A gauge of this process. One with labels has no series before it is set, and can be cleared."""
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def show_servers(self, troubles: Mapping[str, str | None]) -> None:
+        """Show which servers answer: those whose trouble is None."""
+        for server, trouble in troubles.items():
+            self.server_up.labels(server).set(trouble is None)
 
     def observe_finished(self, call: Call, outcome: Outcome) -> None:
         """Count a finished call and its phase times."""

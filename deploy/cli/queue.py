@@ -34,10 +34,11 @@ class Depth(msgspec.Struct):
     due: int
     leased: int
     expired: int
-    dead: int
+    dead: int | None
     calls: int
     oldest_ready_ms: int | None
     conserved: bool
+    given_up: int = 0
     is_paused: bool = False
 
 
@@ -135,9 +136,10 @@ def _show(terminal: Terminal, depth: Depth) -> None:
         *([f"ready, priority {priority}", str(depth.ready.get(priority, 0))] for priority in _PRIORITIES),
         ["delayed", f"{depth.delayed}  ({depth.due} due)"],
         ["leased", f"{depth.leased}  ({depth.expired} expired)"],
-        ["dead", str(depth.dead)],
+        ["given up", f"{depth.given_up}  (being recorded)"],
         ["all", f"{depth.calls}  ({'adds up' if depth.conserved else 'DOES NOT ADD UP'})"],
         ["oldest ready", oldest],
+        ["dead", "not known now" if depth.dead is None else f"{depth.dead}  (records: `millrace dead list`)"],
     ]
     state = "paused" if depth.is_paused else "running"
     terminal.table([f"queue {depth.name}", state], rows)

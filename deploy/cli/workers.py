@@ -34,6 +34,7 @@ class Worker(msgspec.Struct):
     is_live: bool
     network: str = ""
     network_problem: str = ""
+    state: str = ""
     running: list[Running] = []
 
 
@@ -66,8 +67,9 @@ async def workers_command(api: Api, as_json: bool) -> None:
 def _row(worker: Worker) -> list[str]:
     heard_s = (datetime.now(UTC) - worker.heartbeat_at).total_seconds()
     return [
-        *(worker.incarnation, worker.host, "live" if worker.is_live else "gone", str(worker.slots)),
-        *(f"{worker.memory_mb} MB", worker.network, utc(worker.started_at), f"{max(heard_s, 0):.0f} s ago"),
+        *(worker.incarnation, worker.host, worker.state or ("live" if worker.is_live else "lost")),
+        *(str(worker.slots), f"{worker.memory_mb} MB", worker.network, utc(worker.started_at)),
+        f"{max(heard_s, 0):.0f} s ago",
     ]
 
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from api.metrics import Metrics
 from common.settings import Settings
 from common.store.postgres import PostgresStore
-from common.telemetry.metrics import Metrics
 from deploy.cli.client import Client
 from deploy.local import LocalPostgres, LocalRedis
 from tests.chaos.proxy import Proxy

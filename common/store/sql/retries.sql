@@ -63,6 +63,9 @@ WHERE status = 'error' AND detail = 'too_many_attempts' AND requeued_at IS NULL
 ORDER BY id DESC
 LIMIT $3
 
+-- name: count_dead
+SELECT count(*) FROM calls WHERE status = 'error' AND detail = 'too_many_attempts' AND requeued_at IS NULL
+
 -- name: find_dead
 SELECT
     id,

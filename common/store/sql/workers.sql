@@ -12,7 +12,7 @@ ON CONFLICT (incarnation) DO UPDATE SET
     heartbeat_at = excluded.heartbeat_at
 
 -- name: heartbeat
-UPDATE workers SET heartbeat_at = now(), network = $2, network_problem = $3
+UPDATE workers SET heartbeat_at = now(), network = $2, network_problem = $3, is_draining = $4
 WHERE incarnation = $1
 RETURNING incarnation
 
@@ -37,10 +37,15 @@ DELETE FROM workers USING stale WHERE workers.incarnation = stale.incarnation
 -- Live ones first, and of both kinds the youngest.
 SELECT
     incarnation, host, slots, memory_mb, network, network_problem, started_at, heartbeat_at,
-    heartbeat_at > now() - make_interval(secs => $1) AS is_live
+    CASE
+        WHEN heartbeat_at <= now() - make_interval(secs => $1) THEN 'lost'
+        WHEN heartbeat_at <= now() - make_interval(secs => $2) THEN 'late'
+        WHEN is_draining THEN 'draining'
+        ELSE 'live'
+    END AS state
 FROM workers
-ORDER BY is_live DESC, started_at DESC, incarnation
-LIMIT $2
+ORDER BY heartbeat_at > now() - make_interval(secs => $1) DESC, started_at DESC, incarnation
+LIMIT $3
 
 -- name: get_running
 -- App by app, because an index leads to what runs in one: past all that waits, and all that has ended.

@@ -27,10 +27,10 @@ async def test_workers_are_shown_with_what_they_run_live_ones_first(store: Postg
     await claim(store, calls[2], 1, dead)
     await store.mark_started(calls[0].id, 1, NOW)
     shown = await store.get_workers(10, 10)
-    assert [(one.incarnation, one.host, one.is_live) for one in shown] == [
-        (young, "here", True),
-        (old, "there", True),
-        (dead, "nowhere", False),
+    assert [(one.incarnation, one.host, one.state) for one in shown] == [
+        (young, "here", "live"),
+        (old, "there", "live"),
+        (dead, "nowhere", "lost"),
     ]
     assert [[call.id for call in one.running] for one in shown] == [
         [call.id for call in calls[:2]],
@@ -101,3 +101,23 @@ async def test_a_removed_app_is_not_counted(store: PostgresStore) -> None:
     await store.insert_app(App(name="other"))
     await store.remove_app("app")
     assert await store.count_calls(10) == CallCounts(all=Counts(), by_path={})
+
+
+async def test_a_worker_that_drains_or_misses_heartbeats_is_not_live(store: PostgresStore) -> None:
+    worker = new_id()
+    await store.register_worker(worker, "here", 1, 1)
+
+    async def state() -> str:
+        (shown,) = await store.get_workers(10, 10)
+        return shown.state
+
+    assert await state() == "live"
+    await store.heartbeat(worker, is_draining=True)
+    assert await state() == "draining"
+    assert await store.live_incarnations() == {worker}  # what it runs is its own to the end
+    for silent_s, expected in ((11, "late"), (21, "lost")):
+        async with store.get_database().acquire() as connection:
+            await connection.execute(
+                "UPDATE workers SET heartbeat_at = now() - make_interval(secs => $1)", float(silent_s)
+            )
+        assert await state() == expected

@@ -194,3 +194,19 @@ async def test_what_is_no_choice_is_refused(api: ServedApi, body: bytes, code: s
         assert (error["code"], error.get("fields", "")) == (code, field)
     assert (await api.post("/v1/dead/requeue", {"app": "none"})).status == 404
     assert await api.rows() == 1
+
+
+async def test_queue_metric_and_list_count_the_same_dead_calls(api: ServedApi) -> None:
+    call_ids = await dead(api, 3)
+
+    async def counts() -> list[int]:
+        depth = (await api.get("/v1/queue")).json
+        lines = (await api.get("/metrics")).body.decode().splitlines()
+        (shown,) = [line for line in lines if line.startswith("millrace_dead_calls{")]
+        return [depth["dead"], int(float(shown.split()[1])), len(await listed(api))]
+
+    assert await counts() == [3, 3, 3]
+    await requeue(api, ids=call_ids[:1])
+    assert await counts() == [2, 2, 2]
+    await purge(api, all=True)
+    assert await counts() == [0, 0, 0]

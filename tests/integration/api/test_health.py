@@ -8,7 +8,10 @@ async def test_small_endpoints_answer_as_in_fn(api: ServedApi) -> None:
     assert (await api.get("/version")).json == {"version": VERSION}
     assert (await api.get("/")).json["hello"] == "world!"
     assert (await api.get("/healthz")).json == {"status": "ok"}
-    assert (await api.get("/readyz")).json == {"status": "ready"}
+    assert (await api.get("/readyz")).json == {
+        "status": "ready",
+        "servers": {"postgres": "ok", "redis": "ok"},
+    }
 
 
 async def test_the_depth_is_exact(api: ServedApi) -> None:
@@ -26,6 +29,7 @@ async def test_the_depth_is_exact(api: ServedApi) -> None:
         "due": 0,
         "leased": 0,
         "expired": 0,
+        "given_up": 0,
         "dead": 0,
         "calls": 4,
         "is_paused": False,
@@ -43,7 +47,12 @@ async def test_a_scrape_shows_depth_and_counts(api: ServedApi) -> None:
     scrape = await api.get("/metrics")
     assert scrape.headers["Content-Type"].startswith("text/plain; version=")
     lines = scrape.body.decode().splitlines()
-    assert 'millrace_queue_ready{priority="1"} 1.0' in lines
-    assert 'millrace_queue_calls{state="leased"} 0.0' in lines
+    queue = api.settings.queue_name
+    assert f'millrace_queue_ready{{priority="1",queue="{queue}"}} 1.0' in lines
+    assert f'millrace_queue_calls{{queue="{queue}",state="leased"}} 0.0' in lines
+    assert f'millrace_dead_calls{{queue="{queue}"}} 0.0' in lines
+    for server in ("postgres", "redis"):
+        assert f'millrace_server_up{{server="{server}"}} 1.0' in lines
+    assert not [line for line in lines if "_created" in line or "worker" in line or "NaN" in line]
     assert "millrace_calls_accepted_total 1.0" in lines
     assert 'millrace_calls_refused_total{code="app_not_found"} 1.0' in lines

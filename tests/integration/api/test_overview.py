@@ -35,6 +35,7 @@ async def test_workers_are_shown_with_what_they_run(api: ServedApi, monkeypatch:
         "started_at": first["started_at"],
         "heartbeat_at": first["heartbeat_at"],
         "is_live": True,
+        "state": "live",
         "running": [],
     }
     assert (second["incarnation"], [call["id"] for call in second["running"]]) == (str(busy), call_ids[:2])

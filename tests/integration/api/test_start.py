@@ -19,9 +19,9 @@ from redis.asyncio import Redis
 from api.app import _start, create_runner
 from api.connections import Connections
 from api.keys import CONNECTIONS
+from api.metrics import Metrics
 from common.errors import SettingsError
 from common.settings import Settings
-from common.telemetry.metrics import Metrics
 from deploy.local import LocalRedis
 from tests.polling import eventually
 

@@ -19,12 +19,12 @@ from common.models import App, Call, CallStatus, Route, RouteRevision, new_id
 from common.queue.redis import RedisQueue
 from common.settings import Settings
 from common.store.postgres import PostgresStore
-from common.telemetry.metrics import Metrics
 from tests.polling import eventually
 from tests.shell_image import SHELL_IMAGE
 from worker import app as wiring
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_INSTALLATION, ContainerInfo
+from worker.metrics import Metrics
 
 APP = "bench"
 _OF_CALL = ("priority", "headers", "url", "method")

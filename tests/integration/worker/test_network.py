@@ -86,7 +86,7 @@ async def test_a_worker_that_may_not_set_rules_says_so(bench: Bench, monkeypatch
     async with bench.worker(network="bridge", heartbeat_s=0.05):
 
         async def is_said() -> bool:
-            (shown,) = [one for one in await bench.store.get_workers(10, 0) if one.is_live]
+            (shown,) = [one for one in await bench.store.get_workers(10, 0) if one.state == "live"]
             return shown.network == "open" and "nft is not installed" in shown.network_problem
 
         await eventually(is_said)

@@ -19,10 +19,10 @@ from common.queue.base import Capacity
 from common.store.base import ClaimRequest, Settlement
 from common.store.finished import FinishedRecorder
 from common.store.postgres import PostgresStore
-from common.telemetry.metrics import Metrics
 from tests.integration.worker.bench import Bench, free_port
 from tests.polling import eventually
 from worker.livelogs import LiveLogs
+from worker.metrics import Metrics
 from worker.recorder import Recorder
 from worker.runs import Run
 from worker.spool import Spool

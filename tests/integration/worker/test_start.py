@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from common.errors import SettingsError
 from common.models import CallStatus
-from common.telemetry.metrics import Metrics
 from tests.integration.worker.bench import Bench, child_of, free_port, is_running
 from tests.polling import eventually
 from worker import health
+from worker.metrics import Metrics
 
 pytestmark = pytest.mark.timeout(90)
 

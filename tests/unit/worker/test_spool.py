@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.models import CallStatus, Outcome, new_id
 from common.settings import Settings
@@ -78,6 +79,22 @@ async def test_it_holds_no_more_than_it_may(tmp_path: Path) -> None:
     small = a_settlement()
     await spool.keep([small, a_settlement(result=bytes(2**20))])
     assert await left(spool, Store()) == [small]
+
+
+async def test_a_full_spool_is_said_once_and_so_is_that_there_is_room_again(tmp_path: Path) -> None:
+    spool = Spool(Settings(spool_dir=str(tmp_path), spool_max_mb=1), HERE)
+    large = a_settlement(result=bytes(2**20))
+    with capture_logs() as logs:
+        kept = await spool.keep([large, large])
+        assert kept.number == 0
+        assert "is full (1 MiB, MILLRACE_SPOOL_MAX_MB)" in (kept.cause or "")
+        await spool.keep([large])
+        assert [(entry["event"], entry["not_kept"]) for entry in logs] == [
+            ("outcomes wait in memory alone: they are lost if this worker is killed", 2)
+        ]
+        await spool.keep([a_settlement()])
+        await spool.keep([a_settlement()])
+    assert [entry["event"] for entry in logs].count("outcomes can be spooled again") == 1
 
 
 async def test_what_another_worker_removes_meanwhile_is_no_trouble(spool: Spool, tmp_path: Path) -> None:

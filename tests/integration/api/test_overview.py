@@ -32,6 +32,7 @@ async def test_workers_are_shown_with_what_they_run(api: ServedApi, monkeypatch:
         "host": "there",
         "slots": 2,
         "memory_mb": 1024,
+        "network": "",
         "started_at": first["started_at"],
         "heartbeat_at": first["heartbeat_at"],
         "is_live": True,

@@ -147,6 +147,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network_firewall: Literal["auto", "required", "off"] = "auto"
     result_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
     log_max_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024
+    # how fast stderr of a container is read after the first 2 MiB; faster functions wait
+    log_max_bytes_per_s: Annotated[int, Meta(ge=64 * 1024)] = 4 * 1024 * 1024
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
     cpus_per_container: Annotated[float, Meta(ge=0, le=1024)] = 1  # cores' worth of CPU time; 0: no limit

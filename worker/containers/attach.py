@@ -2,7 +2,8 @@
 
 Own client, because half-closing stdin is what gives a function its end of input, and because this is where bytes flow.
 It knows the connection and its framing, nothing about calls. Everything is bounded: a frame's content is passed on in
-the pieces in which it arrives and never gathered here.
+the pieces in which it arrives and never gathered here. So is the work: a container that floods stderr, or writes tiny
+pieces, is read at a bounded rate (ReadRate), and then waits for its pipe.
 
 AttachStream is for a call in a container of its own: it is read on demand, and half-closed. Line is for a container
 that stays: it is always read, and passes each piece on from the loop's own callback, without a task in between.
@@ -11,6 +12,7 @@ A frame is ``stream, 0, 0, 0, length (4 bytes, big endian)`` and then *length* b
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
@@ -22,6 +24,8 @@ _HEADER_BYTES = 8
 _PIECE_BYTES = 256 * 1024
 _OPEN_S = 10.0
 _HEAD_MAX_BYTES = 16 * 1024
+_BACKLOG_BYTES = 2 * 1024 * 1024  # at least what engine, pipes and sockets hold of a stream that is not read
+_PIECE_COST_BYTES = 256  # what a piece costs however small it is, in bytes of stderr
 
 
 class Stream(IntEnum):
@@ -68,17 +72,48 @@ class Demultiplexer:
         return view[missing:]
 
 
+class ReadRate:
+    """How fast a container is read: some of stderr at once, *bytes_per_s* on average.
+
+    stdout has other limits, and is free but for its tiny pieces: each piece, of either stream, is work.
+    """
+
+    def __init__(self, bytes_per_s: int, burst_bytes: int = _BACKLOG_BYTES) -> None:
+        self._burst_bytes = burst_bytes
+        self._bytes_per_s = bytes_per_s
+        self._left_bytes: float = burst_bytes
+        self._counted_at = time.monotonic()
+
+    def count(self, stream: Stream, piece_bytes: int) -> None:
+        """A piece was read."""
+        free_bytes = piece_bytes if stream is Stream.STDOUT else 0
+        self._left_bytes -= max(piece_bytes, _PIECE_COST_BYTES) - free_bytes
+
+    def refill(self) -> None:
+        """As much as at the beginning may be read at once."""
+        self._left_bytes = self._burst_bytes
+
+    def pause_s(self) -> float:
+        """How long to read nothing now."""
+        now = time.monotonic()
+        earned_bytes = (now - self._counted_at) * self._bytes_per_s
+        self._left_bytes = min(self._burst_bytes, self._left_bytes + earned_bytes)
+        self._counted_at = now
+        return max(0.0, -self._left_bytes / self._bytes_per_s)
+
+
 class AttachStream:
     """An attached container. One task may send while another reads."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rate: ReadRate) -> None:
         self._reader = reader
         self._writer = writer
+        self._rate = rate
         self._frames = Demultiplexer()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, socket_path: str, container: str) -> AsyncIterator[Self]:
+    async def open(cls, socket_path: str, container: str, rate: ReadRate) -> AsyncIterator[Self]:
         """Attach to a container that exists; the connection is closed at the end.
 
         Raises ContainerVanishedError if there is no such container, EngineUnavailableError if the engine refuses.
@@ -90,7 +125,7 @@ class AttachStream:
             raise EngineUnavailableError from error
         try:
             await _hijack(reader, writer, container)
-            yield cls(reader, writer)
+            yield cls(reader, writer, rate)
         finally:
             writer.transport.abort()  # nothing of use is left to be sent
 
@@ -109,6 +144,8 @@ class AttachStream:
     async def read(self) -> list[tuple[Stream, memoryview]]:
         """The next pieces of output, none at its end. Raises EngineUnavailableError if it breaks off before."""
         while True:
+            if pause_s := self._rate.pause_s():
+                await asyncio.sleep(pause_s)
             try:
                 data = await self._reader.read(_PIECE_BYTES)
             except OSError as error:
@@ -116,6 +153,8 @@ class AttachStream:
             if not data and not self._frames.is_between_frames:
                 raise EngineUnavailableError("Container engine broke a stream off")
             pieces = list(self._frames.feed(data))
+            for stream, piece in pieces:
+                self._rate.count(stream, len(piece))
             if pieces or not data:
                 return pieces
 
@@ -144,11 +183,14 @@ class Line(asyncio.Protocol):
         self._room: asyncio.Future[None] = loop.create_future()
         self._room.set_result(None)
         self._transport: asyncio.Transport | None = None
+        self._rate: ReadRate | None = None
+        self._resuming: asyncio.TimerHandle | None = None
         self.is_closed = False
 
-    async def open(self, socket_path: str, container: str) -> None:
+    async def open(self, socket_path: str, container: str, rate: ReadRate) -> None:
         """Attach to a container that exists. Raises what AttachStream.open raises. Safe to cancel."""
         loop = asyncio.get_running_loop()
+        self._rate = rate
         try:
             async with asyncio.timeout(_OPEN_S):
                 transport, _ = await loop.create_unix_connection(lambda: self, socket_path)
@@ -184,8 +226,18 @@ class Line(asyncio.Protocol):
         """Hang up at once; the listener is told nothing any more. With it, stdin is closed for the container."""
         self.is_closed = True
         self._wake()
+        if self._resuming is not None:
+            self._resuming.cancel()
         if self._transport is not None:
             self._transport.abort()
+
+    def catch_up(self) -> None:
+        """Read on at once: what the container wrote so far belongs to who has it now."""
+        if self._resuming is not None and self._transport is not None and self._rate is not None:
+            self._rate.refill()
+            self._resuming.cancel()
+            self._resuming = None
+            self._transport.resume_reading()
 
     # -- called by the loop --------------------------------------------------------------------------------------
 
@@ -200,8 +252,12 @@ class Line(asyncio.Protocol):
                 if self.is_closed:
                     return
                 self._listener.on_output(stream, piece)
+                if self._rate is not None:
+                    self._rate.count(stream, len(piece))
         except UnavailableError as error:
             self._fail(error)
+        else:
+            self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         error = EngineUnavailableError("Container engine broke a stream off")
@@ -213,6 +269,13 @@ class Line(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._wake()
+
+    def _rest(self) -> None:
+        """Read nothing for as long as the rate asks for. Called with nothing left of what was read."""
+        pause_s = self._rate.pause_s() if self._rate is not None else 0
+        if pause_s and self._transport is not None and not self.is_closed:
+            self._transport.pause_reading()
+            self._resuming = asyncio.get_running_loop().call_later(pause_s, self._transport.resume_reading)
 
     def _take_head(self, data: bytes) -> bytes:
         self._head += data

@@ -21,7 +21,7 @@ from common.engine import EngineError, check_engine, socket_path
 from common.errors import ContainerVanishedError, EngineUnavailableError
 from common.models import Detail
 from common.settings import Settings
-from worker.containers.attach import AttachStream, Line
+from worker.containers.attach import AttachStream, Line, ReadRate
 from worker.containers.driver import (
     ContainerInfo,
     ContainerSpec,
@@ -73,6 +73,7 @@ class DockerDriver:
             pids_limit=settings.pids_limit,
             cpus=settings.cpus_per_container,
         )
+        self._log_max_bytes_per_s = settings.log_max_bytes_per_s
         self._firewall = firewall
         self._starts = asyncio.Semaphore(CONCURRENT_STARTS)
 
@@ -160,10 +161,10 @@ class DockerDriver:
             raise _not_started(error, "Container could not be created") from error
 
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
-        return AttachStream.open(self._socket_path, name)
+        return AttachStream.open(self._socket_path, name, self._read_rate())
 
     async def connect(self, name: str, line: Line) -> None:
-        await line.open(self._socket_path, name)
+        await line.open(self._socket_path, name, self._read_rate())
 
     async def start(self, name: str) -> None:
         try:
@@ -239,6 +240,9 @@ class DockerDriver:
         async with _asking(_QUICK_S):
             found = await self._docker.containers.list(all=True, filters=json.dumps({"label": wanted}))
         return [ContainerInfo(id=container.id, labels=container["Labels"]) for container in found]
+
+    def _read_rate(self) -> ReadRate:
+        return ReadRate(self._log_max_bytes_per_s)
 
     def _container(self, name_or_id: str) -> DockerContainer:
         return self._docker.containers.container(name_or_id)

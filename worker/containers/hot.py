@@ -24,6 +24,7 @@ _ONE_WRITE_BYTES = 16 * 1024  # a request up to this size is copied together: on
 _SAMPLE_BYTES = 512
 
 GRACE_S = 0.005  # how long after an answer, or after the last of stderr, more of it may come
+CATCH_UP_S = 0.5  # how long the rest of a flood may take
 LATE_LOG_S = 0.05  # how long the first of it may take, of a function that is expected to write some
 
 log = get_logger("hot")
@@ -165,6 +166,7 @@ class Slot:
         self._line = Line(self)
         self._log: CallLog | None = None
         self._heard = asyncio.Event()  # whether something came on stderr since the call began
+        self._pieces = 0  # of stderr, ever
         self._exchange: _Exchange[Any] | None = (
             None  # kept after its end: its reader knows what may still come
         )
@@ -200,6 +202,7 @@ class Slot:
             raise await self._how_it_ended(exchange.began_at) from None
         finally:
             exchange.finish()  # what comes from here on is no part of it
+            self._line.catch_up()
             self.is_reusable = self.is_reusable and is_sound
         return answer
 
@@ -208,7 +211,12 @@ class Slot:
         with suppress(TimeoutError):
             async with asyncio.timeout(LATE_LOG_S):
                 await self._heard.wait()
-        await asyncio.sleep(GRACE_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                pieces = -1
+                while pieces != self._pieces:
+                    pieces = self._pieces
+                    await asyncio.sleep(GRACE_S)
 
     def end_call(self) -> CallLog | None:
         """The call is over. What still comes on stderr is its own until `end_log`, or until the next call begins."""
@@ -249,6 +257,7 @@ class Slot:
     def _hear(self, piece: memoryview) -> None:
         self.expects_log = True
         self._heard.set()
+        self._pieces += 1
         if self._log is not None:
             self._log.append(piece)
         elif not self._is_sampled:

@@ -594,6 +594,42 @@ async def test_closing_leaves_nothing(yard: Yard) -> None:
             await yard.acquire(pool)
 
 
+class CountingLog(CallLog):
+    """Knows how many bytes came, also those that it does not keep."""
+
+    def __init__(self) -> None:
+        super().__init__(LOG_BYTES)
+        self.heard_bytes = 0
+
+    def append(self, data: bytes | memoryview) -> None:
+        self.heard_bytes += len(data)
+        super().append(data)
+
+
+async def test_a_flood_on_stderr_waits_in_its_pipe_and_the_answer_behind_it_comes(shell_image: str) -> None:
+    """The rate holds for each container, hot or cold. The function waits for its pipe meanwhile: it does not run."""
+    burst_bytes, bytes_per_s, slack_bytes = 2**21, 2**19, 2**19
+    settings = Settings(network="none", log_max_bytes_per_s=bytes_per_s)
+    async with DockerDriver.open(settings) as driver:
+        yard = Yard(driver, await Images(driver).ensure(shell_image))
+        async with yard.pool() as pool:
+            slot, call_log = await yard.acquire(pool, SHELL), CountingLog()
+            began_at = time.monotonic()
+            (flooding,) = await start_together(say(slot, "busybox yes >&2", call_log))
+            await eventually(lambda: call_log.heard_bytes > burst_bytes, timeout_s=10, interval_s=0.01)
+            before_ns = await cpu_ns(yard, slot.name)
+            await asyncio.sleep(1)
+            passed_s = time.monotonic() - began_at
+            assert call_log.heard_bytes < burst_bytes + bytes_per_s * passed_s + slack_bytes
+            assert await cpu_ns(yard, slot.name) - before_ns < 0.3e9
+            flooding.cancel()
+            await asyncio.wait({flooding})
+            await pool.give_back(slot)
+
+            some = "busybox yes | busybox head -c 4000000 >&2; echo answer"
+            assert (await yard.call(pool, some, SHELL))[1] == "answer"
+
+
 async def cpu_ns(yard: Yard, name: str) -> int:
     usage = await yard.driver.usage(name)
     assert usage is not None

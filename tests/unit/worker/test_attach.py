@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import EngineUnavailableError
-from worker.containers.attach import Demultiplexer, Stream
+from worker.containers.attach import Demultiplexer, ReadRate, Stream
 
 Frames = list[tuple[Stream, bytes]]
 
@@ -73,3 +73,22 @@ def test_a_stream_that_ends_in_a_frame_is_noticed() -> None:
 def test_rubbish_raises_nothing_else(data: bytes) -> None:
     with suppress(EngineUnavailableError):
         list(Demultiplexer().feed(data))
+
+
+@pytest.mark.parametrize(
+    ("stream", "pieces", "piece_bytes", "pause_s"),
+    [
+        (Stream.STDERR, 1, 1000, 0),
+        (Stream.STDERR, 2, 1000, 10),
+        (Stream.STDOUT, 1000, 1000, 0),  # the size of a result has another limit
+        (Stream.STDERR, 8, 1, 10.48),  # a tiny piece costs 256 bytes
+        (Stream.STDOUT, 8, 1, 10.4),
+    ],
+)
+def test_stderr_and_tiny_pieces_are_read_at_a_bounded_rate(
+    stream: Stream, pieces: int, piece_bytes: int, pause_s: float
+) -> None:
+    rate = ReadRate(100, burst_bytes=1000)
+    for _ in range(pieces):
+        rate.count(stream, piece_bytes)
+    assert rate.pause_s() == pytest.approx(pause_s, abs=0.05)

@@ -197,7 +197,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
 
 def _is_in_use(labels: dict[str, str], runs: Runs, pool: ContainerPool) -> bool:
     """Whether a container of this incarnation serves a call, or waits for one."""
-    if LABEL_HOT in labels:
+    if labels.get(LABEL_HOT):
         return pool.holds(labels[LABEL_HOT])
     return labels.get(LABEL_TOKEN) in {str(run.token) for run in runs.all()}
 

@@ -22,7 +22,6 @@ from worker.containers.attach import AttachStream
 from worker.containers.driver import (
     LABEL_CALL,
     LABEL_INSTALLATION,
-    LABEL_TOKEN,
     ContainerDriver,
     ContainerSpec,
     RefusedError,
@@ -31,7 +30,7 @@ from worker.containers.images import Images
 from worker.containers.pool import ContainerPool
 from worker.formats import COLD
 from worker.formats.base import Capture, ColdFormat
-from worker.labels import Identity, call_labels
+from worker.labels import Identity, call_labels, token_of
 from worker.logcapture import CallLog, CappedBuffer
 from worker.outcomes import Ended, judge
 from worker.recorder import Recorder
@@ -116,7 +115,8 @@ class ColdRunner:
         """No two attempts of a call at once on this engine. Newer ones than ours are none of our business."""
         labels = {LABEL_INSTALLATION: str(self._identity.installation), LABEL_CALL: str(call_id)}
         for container in await self._driver.list(labels):
-            if int(container.labels[LABEL_TOKEN]) < token:
+            found = token_of(container.labels)
+            if found is not None and found < token:
                 await self._driver.remove(container.id)
 
     async def _launch(self, run: Run, spec: ContainerSpec, stack: AsyncExitStack) -> AttachStream:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from common.models import Call, Detail
 from common.queue.base import Lane, Reservation
-from worker.containers.driver import RefusedError
+from worker.containers.driver import RefusedError, new_container_name
 from worker.resources import Grant
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Run:
     def __init__(self, reservation: Reservation, call: Call) -> None:
         self.reservation = reservation
         self.call = call
-        self.container = f"millrace-{call.id}-{reservation.token}"
+        self.container = new_container_name()
         self.stopping: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self.has_container = False  # set before one is created, as the engine's answer may be lost
         self.may_have_run = False

@@ -6,10 +6,12 @@ requests must not look like a failed request. What the engine says goes into exc
 """
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any, Self
 
 import aiohttp
@@ -33,7 +35,7 @@ from worker.containers.driver import (
     Usage,
 )
 from worker.containers.firewall import Firewall
-from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config
+from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config, volume_paths
 from worker.containers.usage import read_usage
 
 # More starts at a time make each of them slower: the engine does most of it under one lock.
@@ -48,6 +50,8 @@ _EXIT_S = 10.0
 _NO_CONNECTION = 900  # aiodocker's own code
 _ANY_ANSWER = range(_NO_CONNECTION)
 _BAD_CONFIG = 400
+_STAT_HEADER = "X-Docker-Container-Path-Stat"
+_LINK_BIT = 1 << 27  # in the engine's file modes
 _ICC_OPTION = "com.docker.network.bridge.enable_icc"
 _BRIDGE_OPTION = "com.docker.network.bridge.name"
 _BRIDGE_ID_CHARS = 12  # of a network's id, in the name that the engine gives to its bridge
@@ -76,6 +80,7 @@ class DockerDriver:
         self._log_max_bytes_per_s = settings.log_max_bytes_per_s
         self._firewall = firewall
         self._starts = asyncio.Semaphore(CONCURRENT_STARTS)
+        self._plain_volumes: set[str] = set()  # images whose volumes are known to be at no symbolic link
 
     @classmethod
     @asynccontextmanager
@@ -144,7 +149,7 @@ class DockerDriver:
                 shown = await self._docker.images.inspect(reference)
         except DockerError:
             return None
-        return Image(id=shown["Id"], volumes=tuple(shown["Config"].get("Volumes") or ()))
+        return Image(id=shown["Id"], volumes=tuple((shown.get("Config") or {}).get("Volumes") or ()))
 
     async def pull_image(self, reference: str) -> None:
         try:
@@ -159,6 +164,28 @@ class DockerDriver:
                 await self._docker.containers.create(container_config(spec, self._limits), name=spec.name)
         except DockerError as error:
             raise _not_started(error, "Container could not be created") from error
+        if not spec.writable_root and spec.image.id not in self._plain_volumes:
+            await self._check_volumes(spec)
+            self._plain_volumes.add(spec.image.id)
+
+    async def _check_volumes(self, spec: ContainerSpec) -> None:
+        """Raise RefusedError if a symbolic link leads to a volume: it would not be where it is made read-only."""
+        for path in volume_paths(spec.image):
+            for folder in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
+                if await self._is_link(spec.name, str(folder)):
+                    text = f"Image declares a volume at {path}, and {folder} is a symbolic link: not allowed"
+                    raise RefusedError(Detail.START_FAILED, text)
+
+    async def _is_link(self, container: str, path: str) -> bool:
+        url = f"/containers/{container}/archive"
+        async with _asking(_QUICK_S), self._http.head(url, params={"path": path}) as reply:
+            if reply.status == 404:
+                return False
+            try:
+                stat = json.loads(base64.b64decode(reply.headers[_STAT_HEADER]))
+                return bool(stat["mode"] & _LINK_BIT)
+            except (KeyError, ValueError, TypeError) as error:
+                raise EngineUnavailableError("Container engine does not tell what a path is") from error
 
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
         return AttachStream.open(self._socket_path, name, self._read_rate())
@@ -239,7 +266,7 @@ class DockerDriver:
         wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
         async with _asking(_QUICK_S):
             found = await self._docker.containers.list(all=True, filters=json.dumps({"label": wanted}))
-        return [ContainerInfo(id=container.id, labels=container["Labels"]) for container in found]
+        return [ContainerInfo(id=one.id, labels=one["Labels"] or {}) for one in found]
 
     def _read_rate(self) -> ReadRate:
         return ReadRate(self._log_max_bytes_per_s)

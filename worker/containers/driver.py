@@ -6,6 +6,7 @@ itself (its image, its settings) is a RefusedError, which the executor turns int
 may do later is a FailedForNowError, of which nobody can say whose fault it is. Nothing else comes out.
 """
 
+import secrets
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -24,6 +25,20 @@ LABEL_TOKEN = "millrace.token"  # noqa: S105 - the name of a label
 LABEL_APP = "millrace.app"
 LABEL_PATH = "millrace.path"
 LABEL_HOT = "millrace.hot"  # the container's own name, if it is one of the pool's
+OWN_LABELS = (
+    LABEL_INCARNATION,
+    LABEL_INSTALLATION,
+    LABEL_CALL,
+    LABEL_TOKEN,
+    LABEL_APP,
+    LABEL_PATH,
+    LABEL_HOT,
+)
+
+
+def new_container_name() -> str:
+    """A random name. Other containers on the bridge can learn it from the engine's DNS, so it tells nothing."""
+    return f"millrace-{secrets.token_hex(12)}"
 
 
 class RefusedError(Exception):

@@ -6,12 +6,13 @@ route or an image is merged in, but the paths of an image's volumes, to make the
 can't be set. The image keeps its own user, command, working directory and environment.
 """
 
+import posixpath
 from typing import Any
 
 from msgspec import Struct
 
 from common.models import NETWORK_INTERNET, NETWORK_NONE, Detail
-from worker.containers.driver import ContainerSpec, RefusedError
+from worker.containers.driver import OWN_LABELS, ContainerSpec, Image, RefusedError
 
 NETWORK_NAME = "millrace"
 
@@ -23,6 +24,8 @@ OOM_SCORE_ADJ = 500  # the kernel shall take a function before it takes the work
 HOSTNAME = "function"  # the machine's own name is nobody's business
 TMP = "/tmp"  # noqa: S108 - the container's own
 _MB = 1024 * 1024
+MAX_VOLUMES = 32
+_KERNEL_FOLDERS = ("proc", "sys", "dev")
 # The engine's own list, which naming any path replaces.
 _READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -41,7 +44,8 @@ def container_config(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, 
     return {
         "Image": spec.image.id,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "Labels": spec.labels,
+        # An image's labels become its container's, unless the container has them: all of ours are set, empty ones too.
+        "Labels": dict.fromkeys(OWN_LABELS, "") | spec.labels,
         "Hostname": HOSTNAME,
         "AttachStdin": True,
         "AttachStdout": True,
@@ -119,7 +123,35 @@ def _volumes(spec: ContainerSpec) -> dict[str, Any]:
     has no size: one could fill the disk. So it is as read-only as the root is. Naming it as a mount could not say that:
     the engine knows no read-only anonymous volumes.
     """
-    volumes = [path for path in spec.image.volumes if path.rstrip("/") != TMP]
+    volumes = volume_paths(spec.image)
     if spec.writable_root or not volumes:
         return {}
     return {"ReadonlyPaths": [*_READ_ONLY_PATHS, *volumes]}
+
+
+def volume_paths(image: Image) -> list[str]:
+    """Where the engine mounts the volumes that *image* declares, /tmp left out: absolute paths without ``..``.
+
+    Raises RefusedError for a path that can't be kept read-only, and for more volumes than MAX_VOLUMES.
+    """
+    paths = {_absolute(path) for path in image.volumes if not _is_tmp(path)}
+    if len(image.volumes) > MAX_VOLUMES:
+        raise RefusedError(
+            Detail.START_FAILED,
+            f"Image declares {len(image.volumes)} volumes, the most is {MAX_VOLUMES}",
+        )
+    for path in paths:
+        if path == "/" or path.split("/")[1] in _KERNEL_FOLDERS:
+            raise RefusedError(
+                Detail.START_FAILED, f"Image declares a volume at {path}, which is not allowed"
+            )
+    return sorted(paths)
+
+
+def _absolute(path: str) -> str:
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def _is_tmp(path: str) -> bool:
+    """Whether the engine takes it for our own /tmp, and makes no volume. It does not for a relative path."""
+    return path.startswith("/") and _absolute(path) == TMP

@@ -23,20 +23,24 @@ the sweep.
 import asyncio
 import time
 from collections.abc import Callable
-from uuid import uuid4
 
 from msgspec.structs import replace
 
 from common.errors import EngineUnavailableError, UnavailableError
 from common.telemetry.logs import get_logger
-from worker.containers.driver import LABEL_HOT, ContainerDriver, ContainerSpec, RefusedError
+from worker.containers.driver import (
+    LABEL_HOT,
+    ContainerDriver,
+    ContainerSpec,
+    RefusedError,
+    new_container_name,
+)
 from worker.containers.hot import GRACE_S, Slot
 from worker.containers.removals import Removals
 from worker.containers.shelf import Shelf
 from worker.containers.slots import Books, Place, PoolCounts, PoolLimits, SlotKey, Stock
 
 LAUNCH_CLOSE_S = 10.0  # how long launches may go on when the pool closes
-NAME_PREFIX = "millrace-hot-"
 
 _CLOSING = "Worker is closing"
 
@@ -202,7 +206,7 @@ class ContainerPool:
             launch.add_done_callback(self._launches.discard)
 
     async def _launch(self, stock: Stock) -> None:
-        name = f"{NAME_PREFIX}{uuid4()}"
+        name = new_container_name()
         slot = Slot(name, self._driver, self._doubted)
         try:
             await self._removals.claim(name, self._limits.max_containers)

@@ -6,7 +6,14 @@ from worker.containers.driver import Usage
 
 
 def read_usage(shown: dict[str, Any]) -> Usage | None:
-    """The engine's sample in our words; None for a container that does not run (the sample is empty then)."""
+    """The engine's sample in our words; None if it is empty (the container does not run) or lacks what is needed."""
+    try:
+        return _read_usage(shown)
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _read_usage(shown: dict[str, Any]) -> Usage | None:
     memory, cpu = shown.get("memory_stats") or {}, shown.get("cpu_stats") or {}
     if "usage" not in memory or "system_cpu_usage" not in cpu:
         return None

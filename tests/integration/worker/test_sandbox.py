@@ -12,7 +12,9 @@ from common.models import CallStatus
 from tests.integration.worker.bench import Bench
 from tests.shell_image import SHELL_IMAGE, derived_image
 from worker.containers.docker import DockerDriver
+from worker.containers.driver import LABEL_TOKEN
 from worker.containers.hostconfig import NETWORK_NAME
+from worker.labels import token_of
 
 MB = 1024 * 1024
 
@@ -152,6 +154,7 @@ async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) 
         "millrace.token",
         "millrace.app",
         "millrace.path",
+        "millrace.hot",
     }
 
 
@@ -180,6 +183,53 @@ async def test_volumes_of_an_image_keep_its_data_and_its_owner_and_are_read_only
         script = "echo x >/proc/sys/kernel/hostname || echo read-only"
         assert await printed(bench, script, image=image) == "read-only\n"
     assert await are_gone(volumes)
+
+
+@pytest.mark.parametrize(
+    ("volumes_of_image", "script"),
+    [
+        (["/d/../e", "/tmp/nested", "rel", "/slash/", "//two"], ""),  # noqa: S108
+        (["/v"], "busybox ln -s /nowhere/../e /v"),  # found by the runtime, but not by the kernel
+    ],
+)
+async def test_no_spelling_of_a_volume_is_writable(
+    bench: Bench, volumes: list[str], volumes_of_image: list[str], script: str
+) -> None:
+    writing = "for d in /d /e /v /rel /slash /two /tmp/nested /; do echo x 2>/dev/null >$d/x && echo $d; done"
+    async with derived_image(f"VOLUME {json.dumps(volumes_of_image)}", script=script) as image:
+        call_id = await bench.submit(f"({writing}) 2>/dev/null; true", image=image)
+        async with bench.worker():
+            call = await bench.finished(call_id)
+    if script:
+        assert (call.status, call.attempt) == (CallStatus.ERROR, 1)
+        assert call.error == "Image declares a volume at /v, and /v is a symbolic link: not allowed"
+    else:
+        assert call.status is CallStatus.SUCCESS
+        assert await bench.result(call_id) == b""
+    assert await are_gone(volumes)
+
+
+async def test_labels_of_an_image_never_stand_in_for_ours(bench: Bench) -> None:
+    victim_id = await bench.submit("sleep 2; echo done", timeout=20)
+    hostile = (
+        f"LABEL millrace.call={victim_id} millrace.token=x millrace.hot=x millrace=x millrace.installation=x"
+    )
+    async with derived_image(hostile) as image, bench.worker(heartbeat_stale_s=0.3) as worker:
+        hostile_id = await bench.submit("sleep 2; echo done", image=image, timeout=20)
+        container = await bench.running(hostile_id)
+        await worker.sweeper.sweep()
+        (shown,) = json.loads(await docker("inspect", container.id))
+        for call_id in (victim_id, hostile_id):
+            assert (await bench.finished(call_id)).status is CallStatus.SUCCESS
+    labels = {name: value for name, value in shown["Config"]["Labels"].items() if name.startswith("millrace")}
+    assert labels["millrace.call"] == str(hostile_id)
+    assert labels["millrace.hot"] == ""
+    assert str(hostile_id) not in shown["Name"]
+
+
+@pytest.mark.parametrize("text", ["x", "", "-1", "1e3", "²", "9" * 5000])
+def test_a_token_that_cannot_be_read_is_none(text: str) -> None:
+    assert token_of({LABEL_TOKEN: text}) is None
 
 
 async def test_volumes_of_an_image_are_writable_where_the_root_is(bench: Bench, volumes: list[str]) -> None:

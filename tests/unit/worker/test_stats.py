@@ -105,3 +105,8 @@ def test_both_spellings_of_disk_operations_are_read() -> None:
 def test_an_ended_container_has_no_usage() -> None:
     assert read_usage({"memory_stats": {}, "cpu_stats": {"cpu_usage": {}}, "blkio_stats": {}}) is None
     assert read_usage({}) is None
+
+
+def test_a_sample_that_lacks_something_is_none() -> None:
+    for shown in ({"memory_stats": {"usage": 1}, "cpu_stats": {"system_cpu_usage": 1}}, {"memory_stats": 3}):
+        assert read_usage(shown) is None

@@ -56,7 +56,9 @@ _NETWORK = said(
 _NAME = said("1 to 30 letters, digits, `_` and `-`.", pattern=APP_NAME)
 _CONFIG = said("Becomes environment. Keys hold no `=`, nothing holds NUL.")
 _PATH = said("Absolute, at most 256 bytes, no `:`, `?`, `#`. `//`, `.` and `..` are resolved.", pattern="^/")
-_IMAGE = said("`[registry/]name[:tag][@digest]`", maxLength=MAX_IMAGE_CHARS)
+_IMAGE = said(
+    "`[registry/]name[:tag][@digest]`, of a registry that the operator allows.", maxLength=MAX_IMAGE_CHARS
+)
 _MEMORY = said("MB.", default=DEFAULT_MEMORY, maximum=ROUTE_MAX_MEMORY)
 _HEADERS = said("Stand in every answer of its calls.")
 _TIMEOUT = said(
@@ -71,7 +73,9 @@ _IDLE_TIMEOUT = said(
     minimum=0,
     maximum=MAX_IDLE_TIMEOUT,
 )
-_WRITABLE_ROOT = said("Whether the container's root can be written to.", default=False)
+_WRITABLE_ROOT = said(
+    "Whether the container's root can be written to; only admins may set it.", default=False
+)
 _MAX_AGE = said(
     "Seconds after which no async call is started any more; 0: none.", default=0, minimum=0, maximum=MAX_AGE_S
 )

@@ -54,6 +54,8 @@ STATUS_BY_SLUG = {
     "not_acceptable": 406,
     "priority_not_allowed": 403,
     "rate_limited": 429,
+    "route_image_not_allowed": 403,
+    "route_writable_root_not_allowed": 403,
     "service_worker_refused": 403,
     "unauthorized": 401,
 }

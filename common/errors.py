@@ -413,6 +413,16 @@ class RoutesInvalidImageError(InvalidError):
     default_message = "Invalid route Image"
 
 
+class RoutesImageNotAllowedError(InvalidError):
+    slug = "route_image_not_allowed"
+    default_message = "Images of this registry are not allowed"
+
+
+class RoutesWritableRootNotAllowedError(InvalidError):
+    slug = "route_writable_root_not_allowed"
+    default_message = "Only a token of scope admin may give a route a writable root"
+
+
 class RoutesInvalidJSONFramingError(InvalidError):
     slug = "route_json_framing_invalid"
     default_message = "Invalid route json_framing"

@@ -37,6 +37,8 @@ _ORIGIN = r"https?://[A-Za-z0-9.\[\]:_-]+"
 _ORIGINS = "origins without a path, separated by commas, as https://app.example, or *"
 Origins = Annotated[str, Meta(pattern=rf"^(\*|{_ORIGIN}( *, *{_ORIGIN})*)?\Z", description=_ORIGINS)]
 Url = Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z", description="an address, as http://127.0.0.1:8080")]
+_HOST = r"(\*|(\*\.)?[A-Za-z0-9.\[\]:_-]+)"
+Registries = Annotated[str, Meta(pattern=rf"^({_HOST}( *, *{_HOST})*)?\Z")]
 Secret = Annotated[
     str, Meta(pattern=r"^[\x21-\x7e]{0,512}\Z", description="at most 512 visible ASCII characters")
 ]
@@ -132,6 +134,18 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hot_max_containers: NotNegative = 0
     hot_max_per_route: NotNegative = 0
     hot_pause_after_s: Annotated[float, Meta(ge=0, le=86400)] = 1
+
+    # images: api and workers need the same of the first two
+    registries: Registries = (
+        "docker.io"  # from which images are pulled: hosts, comma separated; *.example.com, *
+    )
+    local_images: str = (
+        "*"  # which of those that the worker did not pull itself: names, comma separated; me/*, *
+    )
+    image_max_mb: Positive = 10 * 1024  # of an image that is pulled
+    disk_min_free_mb: NotNegative = (
+        2048  # with less, pulled images are removed, least recently used first; 0: never
+    )
 
     # function containers
     docker_socket: str = (

@@ -157,7 +157,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     await patience.reach("Postgres", register)
     stack.push_async_callback(_forget, store, incarnation)
     driver = await stack.enter_async_context(DockerDriver.open(settings, firewall))
-    images = Images(driver)
+    images = Images(driver, settings)
     stack.push_async_callback(images.aclose)
     pool = ContainerPool(driver, _pool_limits(settings), lambda: budget.free_mb)
     stack.push_async_callback(pool.aclose)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from api.answers import Done, FieldWarning, RouteAnswer, RouteList
 from api.keys import BODIES, ROUTES, STORE
 from api.parameters import app_name_of, key_cursor, key_cursor_of, per_page_of, route_path_of
+from api.route_rules import check_image, check_writable_root, is_admin
 from api.schemas import JSON_MAX_BYTES, Decoded, decode_route, json_response, route_json
 from api.tokens import TOKEN
 from common.errors import (
@@ -99,6 +100,7 @@ async def _insert(request: web.Request, route: Route) -> Route:
     now = datetime.now(UTC)
     route = route.set_defaults(now)
     route.validate()
+    check_writable_root(request, route)
     token = request.get(TOKEN)
     if token is not None and token.scope is not Scope.ADMIN:
         return await request.app[STORE].insert_route(route)
@@ -106,6 +108,11 @@ async def _insert(request: web.Request, route: Route) -> Route:
 
 
 async def _update(request: web.Request, change: Route) -> Route:
+    """Change the route. Everybody may name a writable root that it has already: clients send what they got."""
+    if change.writable_root and not is_admin(request):
+        present = await request.app[STORE].get_route(change.app_name, change.path)
+        if not present.writable_root:
+            check_writable_root(request, change)
     route = await request.app[STORE].update_route(change)
     request.app[ROUTES].forget(route.app_name, route.path)
     return route
@@ -125,7 +132,9 @@ async def _change(request: web.Request) -> Decoded[Route]:
 
 async def _body(request: web.Request, app_name: str) -> Decoded[Route]:
     async with request.app[BODIES].body(request, JSON_MAX_BYTES) as body:
-        return decode_route(body, app_name)
+        decoded = decode_route(body, app_name)
+    check_image(request, decoded.value.image)
+    return decoded
 
 
 def _answer(message: str, route: Route, warnings: Sequence[FieldWarning] = ()) -> web.Response:

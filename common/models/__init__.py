@@ -26,6 +26,7 @@ from common.models.error import Error, ErrorBody
 from common.models.ids import AFTER_ALL_IDS, ID_SLACK_S, id_bounds, new_id, parse_id
 from common.models.image import ImageReference, parse_image
 from common.models.outcome import Detail, LogMarks, Outcome
+from common.models.registries import listed, may_pull, may_use_local
 from common.models.retry import RetryPolicy
 from common.models.route import (
     BODY_BASE64,
@@ -122,6 +123,9 @@ __all__ = [
     "encode_reply",
     "hash_secret",
     "id_bounds",
+    "listed",
+    "may_pull",
+    "may_use_local",
     "merge_config",
     "new_id",
     "new_secret",

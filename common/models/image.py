@@ -47,6 +47,8 @@ def parse_image(text: str) -> ImageReference | None:
         domain, name = "", f"{domain}/{name}"
         if not re.fullmatch(rf"{_COMPONENT}(?:/{_COMPONENT})*", name):
             return None
+    if not domain and name == "sha256":  # the engine would take sha256:… for the id of an image that is here
+        return None
     digest = match["digest"] or ""
     return ImageReference(
         domain=domain, name=name, tag=match["tag"] or ("" if digest else "latest"), digest=digest

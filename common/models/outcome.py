@@ -25,6 +25,9 @@ class Detail(StrEnum):
     RUN_TIMEOUT = "run_timeout"
     RESPONSE_TOO_LARGE = "response_too_large"
     IMAGE_NOT_FOUND = "image_not_found"
+    IMAGE_NOT_ALLOWED = (
+        "image_not_allowed"  # by MILLRACE_REGISTRIES, MILLRACE_LOCAL_IMAGES, MILLRACE_IMAGE_MAX_MB
+    )
     PULL_DENIED = "pull_denied"
     PULL_FAILED = "pull_failed"
     START_FAILED = "start_failed"

@@ -8,11 +8,12 @@ requests must not look like a failed request. What the engine says goes into exc
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -30,6 +31,7 @@ from worker.containers.driver import (
     Exit,
     FailedForNowError,
     Image,
+    ImageTooLargeError,
     PullRefusedError,
     RefusedError,
     Usage,
@@ -149,14 +151,40 @@ class DockerDriver:
                 shown = await self._docker.images.inspect(reference)
         except DockerError:
             return None
-        return Image(id=shown["Id"], volumes=tuple((shown.get("Config") or {}).get("Volumes") or ()))
+        return Image(
+            id=shown["Id"],
+            volumes=tuple((shown.get("Config") or {}).get("Volumes") or ()),
+            size_bytes=shown.get("Size") or 0,
+        )
 
-    async def pull_image(self, reference: str) -> None:
+    async def pull_image(self, reference: str, max_bytes: int) -> None:
+        layers: dict[str, int] = {}
+        pulling = cast(AsyncGenerator[dict[str, Any]], self._docker.images.pull(reference, stream=True))
         try:
-            async with _asking(None, expect=_ANY_ANSWER):
-                await self._docker.images.pull(reference)
+            async with _asking(None, expect=_ANY_ANSWER), aclosing(pulling) as steps:
+                async for step in steps:
+                    layer, total = step.get("id", ""), (step.get("progressDetail") or {}).get("total") or 0
+                    layers[layer] = max(layers.get(layer, 0), total)
+                    if sum(layers.values()) > max_bytes:
+                        raise ImageTooLargeError
         except DockerError as error:
             raise PullRefusedError(error.message) from error
+
+    async def remove_image(self, reference: str) -> bool:
+        try:
+            async with _asking(_REMOVE_S, expect=(404, 409)):
+                await self._docker.images.delete(reference, noprune=True)
+        except DockerError as error:
+            return error.status == 404
+        return True
+
+    async def disk_free_bytes(self) -> int | None:
+        async with _asking(_QUICK_S):
+            root = (await self._docker.system.info()).get("DockerRootDir")
+        try:
+            return (await asyncio.to_thread(shutil.disk_usage, str(root))).free
+        except OSError:
+            return None
 
     async def create(self, spec: ContainerSpec) -> None:
         try:

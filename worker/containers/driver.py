@@ -66,11 +66,16 @@ class PullRefusedError(Exception):
     """The engine could not get an image. The text is the engine's: for the worker's log only."""
 
 
+class ImageTooLargeError(Exception):
+    """An image has more bytes than is allowed."""
+
+
 class Image(Struct, frozen=True, kw_only=True):
     """An image that is here. ``id`` is its content's hash: unlike a tag, it can't come to mean something else."""
 
     id: str
     volumes: tuple[str, ...] = ()
+    size_bytes: int = 0
 
 
 class ContainerSpec(Struct, frozen=True, kw_only=True):
@@ -131,8 +136,19 @@ class ContainerDriver(Protocol):
         """The image, or None if it is not here."""
         ...
 
-    async def pull_image(self, reference: str) -> None:
-        """Fetch the image. Raises PullRefusedError with the engine's words. Not bounded."""
+    async def pull_image(self, reference: str, max_bytes: int) -> None:
+        """Fetch the image. Raises PullRefusedError with the engine's words. Not bounded in time.
+
+        Raises ImageTooLargeError as soon as its layers, compressed, are known to have more than *max_bytes*.
+        """
+        ...
+
+    async def remove_image(self, reference: str) -> bool:
+        """Take this name from its image, and remove the image with its last name; False if a container uses it."""
+        ...
+
+    async def disk_free_bytes(self) -> int | None:
+        """What is free where the engine keeps images; None if that can't be seen from here."""
         ...
 
     async def create(self, spec: ContainerSpec) -> None:

@@ -162,6 +162,7 @@ async def open_bench(database_url: str, redis_url: str, spool: Path) -> AsyncIte
         network="none",
         drain_s=5,
         spool_dir=str(spool),
+        data_dir=str(spool.parent),
     )
     async with AsyncExitStack() as stack:
         store = await PostgresStore.open(settings)

@@ -8,9 +8,12 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import secrets
 import tarfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -23,17 +26,20 @@ from tests.shell_image import SHELL_IMAGE, derived_image
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import FailedForNowError, Image, RefusedError
 from worker.containers.images import Images
+from worker.containers.pulled import PulledImages
 
+AWAY_PORT = free_port()  # nothing listens there
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class Registry:
     """Serves one image of one file under every name; names in ``denied`` ask for a login, ``missing`` has nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, layer_bytes: int = 8) -> None:
         self.port = free_port()
         self.manifests = 0
-        layer_tar = _tar(secrets.token_bytes(8))
+        self.requests = 0
+        layer_tar = _tar(secrets.token_bytes(layer_bytes))
         layer = gzip.compress(layer_tar)
         config = json.dumps(
             {
@@ -68,6 +74,7 @@ class Registry:
 
     async def answer(self, request: web.Request) -> web.Response:
         path = request.path
+        self.requests += 1
         if "denied" in path:
             error = {"errors": [{"code": "DENIED", "message": "secret of the registry"}]}
             return web.json_response(error, status=403)
@@ -99,7 +106,12 @@ def _digest(blob: bytes) -> str:
 
 @pytest.fixture
 async def registry() -> AsyncIterator[Registry]:
-    registry = Registry()
+    async with served(Registry()) as registry:
+        yield registry
+
+
+@asynccontextmanager
+async def served(registry: Registry) -> AsyncIterator[Registry]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", registry.answer)
     runner = web.AppRunner(app, access_log=None)
@@ -110,9 +122,12 @@ async def registry() -> AsyncIterator[Registry]:
 
 
 @pytest.fixture
-async def images(docker: str) -> AsyncIterator[Images]:
-    async with DockerDriver.open(Settings()) as driver:
-        images = Images(driver)
+async def images(docker: str, registry: Registry, tmp_path: Path) -> AsyncIterator[Images]:
+    settings = Settings(
+        data_dir=str(tmp_path), registries=f"127.0.0.1:{registry.port}, 127.0.0.1:{AWAY_PORT}"
+    )
+    async with DockerDriver.open(settings) as driver:
+        images = Images(driver, settings)
         yield images
         await images.aclose()
 
@@ -157,7 +172,7 @@ async def test_a_refused_pull_says_why_but_not_in_the_registrys_words(
 
 async def test_a_registry_that_is_away_fails_the_pull_for_now(images: Images) -> None:
     with pytest.raises(FailedForNowError) as caught:
-        await images.ensure(f"127.0.0.1:{free_port()}/ns/away:1")
+        await images.ensure(f"127.0.0.1:{AWAY_PORT}/ns/away:1")
     assert caught.value.detail is Detail.PULL_FAILED
 
 
@@ -165,7 +180,7 @@ async def test_an_image_without_a_command_is_bad_once_and_for_all(bench: Bench, 
     name = registry.image("ns/bare")
     call_id = await bench.submit("", image=name)
     try:
-        async with bench.worker():
+        async with bench.worker(registries=f"127.0.0.1:{registry.port}"):
             call = await bench.finished(call_id)
     finally:
         await remove_image(name)
@@ -173,7 +188,7 @@ async def test_an_image_without_a_command_is_bad_once_and_for_all(bench: Bench, 
 
 
 async def test_a_call_runs_by_the_image_as_it_was_found(bench: Bench) -> None:
-    found = await Images(bench.driver).ensure(SHELL_IMAGE)
+    found = await Images(bench.driver, bench.settings).ensure(SHELL_IMAGE)
     call_id = await bench.submit("sleep 30")
     async with bench.worker(drain_s=0.1):
         container = await bench.running(call_id)
@@ -197,7 +212,7 @@ class CountingDriver(DockerDriver):
 
 async def test_an_image_that_was_just_seen_is_not_looked_at_again(shell_image: str) -> None:
     async with CountingDriver.open(Settings()) as driver:
-        images = Images(driver)
+        images = Images(driver, Settings())
         found = await asyncio.gather(*(images.ensure(shell_image) for _ in range(5)))
         assert await images.ensure(shell_image) == found[0]
         assert driver.inspections == 1
@@ -207,7 +222,7 @@ async def test_a_tag_that_moved_is_noticed(shell_image: str, monkeypatch: pytest
     monkeypatch.setattr("worker.containers.images.SEEN_S", 0.05)
     images_made = derived_image("ENV A=1"), derived_image("ENV A=2")
     async with images_made[0] as name, images_made[1] as other, DockerDriver.open(Settings()) as driver:
-        images = Images(driver)
+        images = Images(driver, Settings())
         before, wanted = await images.ensure(name), await images.ensure(other)
         assert before != wanted
         assert await docker_tag(other, name) == 0
@@ -220,11 +235,12 @@ async def test_a_tag_that_moved_is_noticed(shell_image: str, monkeypatch: pytest
 
 
 async def test_a_missing_image_is_looked_for_each_time(docker: str) -> None:
-    async with CountingDriver.open(Settings()) as driver:
-        images = Images(driver)
+    settings = Settings(registries=f"127.0.0.1:{AWAY_PORT}")
+    async with CountingDriver.open(settings) as driver:
+        images = Images(driver, settings)
         for _ in range(2):
             with pytest.raises(FailedForNowError):
-                await images.ensure(f"127.0.0.1:{free_port()}/ns/away:1")
+                await images.ensure(f"127.0.0.1:{AWAY_PORT}/ns/away:1")
         assert driver.inspections == 2
 
 
@@ -238,3 +254,74 @@ async def remove_image(name: str) -> None:
     process = await asyncio.create_subprocess_exec("docker", "rmi", name, stdout=asyncio.subprocess.DEVNULL)
     async with asyncio.timeout(20):
         assert await process.wait() == 0
+
+
+async def refusal(images: Images, name: str) -> RefusedError:
+    with pytest.raises(RefusedError) as caught:
+        await images.ensure(name)
+    return caught.value
+
+
+async def test_a_registry_that_is_not_listed_is_never_asked(
+    docker: str, registry: Registry, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=str(tmp_path))
+    async with DockerDriver.open(settings) as driver:
+        refused = await refusal(Images(driver, settings), registry.image("ns/present"))
+    assert refused.detail is Detail.IMAGE_NOT_ALLOWED
+    assert registry.requests == 0
+
+
+async def test_images_that_are_here_are_for_those_whom_a_setting_allows(
+    images: Images, registry: Registry, shell_image: str, tmp_path: Path
+) -> None:
+    name, host = registry.image("ns/present"), f"127.0.0.1:{registry.port}"
+    await images.ensure(name)
+    try:
+        async with DockerDriver.open(Settings()) as driver:
+            listed = Settings(data_dir=str(tmp_path), registries=host, local_images="millrace-test/*")
+            assert await Images(driver, listed).ensure(shell_image)
+            unlisted = Settings(data_dir=str(tmp_path), registries=host, local_images="me/*")
+            refused = await refusal(Images(driver, unlisted), shell_image)
+            assert refused.detail is Detail.IMAGE_NOT_ALLOWED
+            assert await Images(driver, unlisted).ensure(name)  # pulled by us: its registry counts
+            refused = await refusal(Images(driver, Settings(data_dir=str(tmp_path))), name)
+            assert refused.detail is Detail.IMAGE_NOT_ALLOWED
+    finally:
+        await remove_image(name)
+
+
+@pytest.mark.parametrize("reference", ["sha256:" + "0" * 64, "sha256:f457fb53"])
+async def test_an_id_is_no_name(images: Images, reference: str) -> None:
+    assert (await refusal(images, reference)).detail is Detail.IMAGE_NOT_FOUND
+
+
+async def test_an_image_that_is_too_large_does_not_stay(docker: str, tmp_path: Path) -> None:
+    async with served(Registry(layer_bytes=2 * 1024 * 1024)) as large:
+        settings = Settings(data_dir=str(tmp_path), registries=f"127.0.0.1:{large.port}", image_max_mb=1)
+        async with DockerDriver.open(settings) as driver:
+            refused = await refusal(Images(driver, settings), large.image("ns/large"))
+            assert refused.detail is Detail.IMAGE_NOT_ALLOWED
+            assert "larger than 1 MB" in refused.error
+            assert await driver.inspect_image(large.image("ns/large")) is None
+
+
+async def test_a_full_disk_costs_the_pulled_images_that_were_not_used_for_long(
+    images: Images, registry: Registry, shell_image: str, tmp_path: Path
+) -> None:
+    old, used, new = (registry.image(f"ns/{name}") for name in ("old", "used", "new"))
+    settings = Settings(
+        data_dir=str(tmp_path), registries=f"127.0.0.1:{registry.port}", disk_min_free_mb=2**40
+    )
+    for name in (old, used):
+        await images.ensure(name)
+    os.utime(PulledImages(tmp_path / "pulled-images")._file(old), (0, 0))
+    async with DockerDriver.open(settings) as driver:
+        await Images(driver, settings).ensure(new)
+        try:
+            assert await driver.inspect_image(old) is None
+            for name in (used, new, shell_image):
+                assert await driver.inspect_image(name) is not None
+        finally:
+            for name in (used, new):
+                await driver.remove_image(name)

@@ -132,7 +132,7 @@ async def start_together(*coroutines: Any) -> list[asyncio.Task[Any]]:
 async def yard(shell_image: str) -> AsyncIterator[Yard]:
     async with AsyncExitStack() as stack:
         driver = await stack.enter_async_context(DockerDriver.open(Settings(network="none")))
-        yard = Yard(driver, await Images(driver).ensure(shell_image))
+        yard = Yard(driver, await Images(driver, Settings()).ensure(shell_image))
         try:
             yield yard
         finally:

@@ -1,0 +1,57 @@
+"""What an operator allows of a route: registries for everybody, a writable root for admins alone."""
+
+import pytest
+
+from tests.integration.api.served import ROUTE, ServedApi
+
+ELSEWHERE = "127.0.0.1:2375/x"
+
+
+async def test_a_registry_that_is_not_listed_is_refused_by_name(api: ServedApi) -> None:
+    answer = await api.post("/v1/apps/app/routes", {"route": ROUTE | {"image": ELSEWHERE}})
+    await api.create_route()
+    changed = [await api.change_route(ROUTE["path"], method, image=ELSEWHERE) for method in ("PATCH", "PUT")]
+    for refused in (answer, *changed):
+        error = refused.json["error"]
+        assert (refused.status, error["code"]) == (403, "route_image_not_allowed")
+        assert error["field"] == "route.image"
+        for part in (ELSEWHERE, "docker.io", "MILLRACE_REGISTRIES"):
+            assert part in error["message"]
+    assert (await api.change_route(ROUTE["path"], image="docker.io/me/upper:2")).status == 200
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_only_admins_give_a_writable_root(api: ServedApi, method: str) -> None:
+    admin = await api.create_token()
+    owner = {"Authorization": f"Bearer {await with_token(api, admin, 'app', 'app')}"}
+    boss = {"Authorization": f"Bearer {admin}"}
+    path = "/v1/apps/app/routes"
+    open_route = {"route": ROUTE | {"writable_root": True}}
+    await api.ask("POST", "/v1/apps", json={"app": {"name": "app"}}, headers=boss)
+    at = path + ROUTE["path"]
+
+    async def status(headers: dict[str, str], verb: str, where: str, body: object) -> tuple[int, str]:
+        answer = await api.ask(verb, where, json=body, headers=headers)
+        return answer.status, answer.json.get("error", {}).get("code", "")
+
+    refused = (403, "route_writable_root_not_allowed")
+    change = {"route": {"writable_root": True}}
+    assert await status(owner, "POST", path, open_route) == refused
+    assert await status(owner, "POST", path, {"route": ROUTE}) == (200, "")
+    assert await status(owner, method, at, change) == refused
+    assert await status(boss, method, at, change) == (200, "")
+    assert await status(owner, method, at, {"route": {"writable_root": True, "memory": 64}}) == (200, "")
+    assert await status(owner, method, at, {"route": {"writable_root": False}}) == (200, "")
+    assert await status(owner, method, at, change) == refused
+
+
+async def with_token(api: ServedApi, admin: str, scope: str, app: str) -> str:
+    answer = await api.ask(
+        "POST",
+        "/v1/tokens",
+        json={"name": scope, "scope": scope, "app": app},
+        headers={"Authorization": f"Bearer {admin}"},
+    )
+    assert answer.status == 200, answer.body
+    secret: str = answer.json["token"]
+    return secret

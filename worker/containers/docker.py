@@ -1,19 +1,20 @@
 """DockerDriver: the ContainerDriver for a Docker Engine on a Unix socket. Only it and attach.py speak to the engine.
 
-The engine is asked through aiodocker, but for three things that it has no call for: an unversioned ping, a single
-sample of statistics, and the streams (attach.py). A connection is never reused: the engine's restart between two
-requests must not look like a failed request. What the engine says goes into exceptions' causes, never to callers.
+The engine is asked through aiodocker, but for what it has no call for: an unversioned ping, a single sample of
+statistics, what a path is, a pull that may be broken off, and the streams (attach.py). A connection is never reused:
+the engine's restart between two requests must not look like a failed request. What the engine says goes into
+exceptions' causes, never to callers.
 """
 
 import asyncio
 import base64
 import json
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -52,6 +53,7 @@ _EXIT_S = 10.0
 _NO_CONNECTION = 900  # aiodocker's own code
 _ANY_ANSWER = range(_NO_CONNECTION)
 _BAD_CONFIG = 400
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _STAT_HEADER = "X-Docker-Container-Path-Stat"
 _LINK_BIT = 1 << 27  # in the engine's file modes
 _ICC_OPTION = "com.docker.network.bridge.enable_icc"
@@ -159,16 +161,21 @@ class DockerDriver:
 
     async def pull_image(self, reference: str, max_bytes: int) -> None:
         layers: dict[str, int] = {}
-        pulling = cast(AsyncGenerator[dict[str, Any]], self._docker.images.pull(reference, stream=True))
-        try:
-            async with _asking(None, expect=_ANY_ANSWER), aclosing(pulling) as steps:
-                async for step in steps:
-                    layer, total = step.get("id", ""), (step.get("progressDetail") or {}).get("total") or 0
-                    layers[layer] = max(layers.get(layer, 0), total)
-                    if sum(layers.values()) > max_bytes:
-                        raise ImageTooLargeError
-        except DockerError as error:
-            raise PullRefusedError(error.message) from error
+        query = {"fromImage": reference}
+        async with (
+            _asking(None),
+            self._http.post("/images/create", params=query, timeout=_NO_TIMEOUT) as reply,
+        ):
+            if reply.status != 200:
+                raise PullRefusedError(str((await reply.json()).get("message")))
+            async for line in reply.content:
+                step = json.loads(line)
+                if "error" in step:
+                    raise PullRefusedError(str(step["error"]))
+                layer, total = step.get("id", ""), (step.get("progressDetail") or {}).get("total") or 0
+                layers[layer] = max(layers.get(layer, 0), total)
+                if sum(layers.values()) > max_bytes:
+                    raise ImageTooLargeError
 
     async def remove_image(self, reference: str) -> bool:
         try:
@@ -320,7 +327,11 @@ async def _asking(timeout_s: float | None, *, expect: Collection[int] = ()) -> A
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError) as error:
+    except (
+        TimeoutError,
+        aiohttp.ClientError,
+        ValueError,
+    ) as error:  # ValueError: no JSON, or a line too long
         raise EngineUnavailableError from error
     except DockerError as error:
         if error.status in expect:

@@ -280,11 +280,11 @@ async def test_images_that_are_here_are_for_those_whom_a_setting_allows(
     try:
         async with DockerDriver.open(Settings()) as driver:
             listed = Settings(data_dir=str(tmp_path), registries=host, local_images="millrace-test/*")
-            assert await Images(driver, listed).ensure(shell_image)
+            assert (await Images(driver, listed).ensure(shell_image)).id
             unlisted = Settings(data_dir=str(tmp_path), registries=host, local_images="me/*")
             refused = await refusal(Images(driver, unlisted), shell_image)
             assert refused.detail is Detail.IMAGE_NOT_ALLOWED
-            assert await Images(driver, unlisted).ensure(name)  # pulled by us: its registry counts
+            assert (await Images(driver, unlisted).ensure(name)).id  # pulled by us: its registry counts
             refused = await refusal(Images(driver, Settings(data_dir=str(tmp_path))), name)
             assert refused.detail is Detail.IMAGE_NOT_ALLOWED
     finally:

@@ -611,7 +611,7 @@ async def test_a_flood_on_stderr_waits_in_its_pipe_and_the_answer_behind_it_come
     burst_bytes, bytes_per_s, slack_bytes = 2**21, 2**19, 2**19
     settings = Settings(network="none", log_max_bytes_per_s=bytes_per_s)
     async with DockerDriver.open(settings) as driver:
-        yard = Yard(driver, await Images(driver).ensure(shell_image))
+        yard = Yard(driver, await Images(driver, Settings()).ensure(shell_image))
         async with yard.pool() as pool:
             slot, call_log = await yard.acquire(pool, SHELL), CountingLog()
             began_at = time.monotonic()

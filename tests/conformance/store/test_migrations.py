@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -58,6 +59,49 @@ async def test_a_newer_schema_is_refused(empty: asyncpg.Connection, empty_databa
         await migrate(empty)
     with pytest.raises(SchemaTooNewError):
         await PostgresStore.open(Settings(database_url=empty_database_url))
+
+
+async def test_a_newer_schema_that_is_compatible_is_used_as_it_is(
+    empty: asyncpg.Connection, empty_database_url: str
+) -> None:
+    await migrate(empty)
+    newest = load_migrations()[-1].version
+    insert = (
+        "INSERT INTO schema_migrations (version, name, checksum, compatible_since) VALUES ($1, $2, '', $3)"
+    )
+    await empty.execute(insert, newest + 1, "later", newest - 1)
+    await empty.execute(insert, newest + 2, "later_still", newest)
+    store = await PostgresStore.open(Settings(database_url=empty_database_url))
+    assert await store.get_apps() == []
+    await store.aclose()
+    await empty.execute(insert, newest + 3, "too_much", newest + 1)
+    with pytest.raises(SchemaTooNewError, match=rf"{newest + 3:04}_too_much.*knows {newest:04}"):
+        await PostgresStore.open(Settings(database_url=empty_database_url))
+
+
+async def test_the_table_of_the_first_version_is_completed(empty: asyncpg.Connection) -> None:
+    columns = "version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL"
+    await empty.execute(f"CREATE TABLE schema_migrations ({columns}, applied_at timestamptz DEFAULT now())")
+    await migrate(empty)
+    assert await applied(empty) == known()
+    await empty.execute("ALTER TABLE schema_migrations DROP COLUMN compatible_since")
+    await migrate(empty)
+    assert await applied(empty) == known()
+
+
+async def test_who_has_nothing_to_migrate_needs_no_right_to(
+    empty: asyncpg.Connection, empty_database_url: str
+) -> None:
+    await migrate(empty)
+    await empty.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
+    try:
+        await empty.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO plain")
+        url = urlsplit(empty_database_url)._replace(netloc="plain:plain@").geturl()
+        store = await PostgresStore.open(Settings(database_url=url))
+        assert await store.get_apps() == []
+        await store.aclose()
+    finally:
+        await empty.execute("DROP OWNED BY plain; DROP ROLE plain")
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,11 @@ class Call(Struct, frozen=True, kw_only=True):
     reason: Annotated[Reason | UnsetType, Meta(description="Why it is `error` or `cancelled`.")] = UNSET
     detail: Annotated[str | UnsetType, Meta(description="A finer reason, such as `oom_killed`.")] = UNSET
     error: Annotated[str | UnsetType, Meta(description="The reason for people.")] = UNSET
+    last_detail: Annotated[
+        str | UnsetType,
+        Meta(description="While it waits to be tried again: the `detail` of its last attempt."),
+    ] = UNSET
+    last_error: Annotated[str | UnsetType, Meta(description="And its `error`.")] = UNSET
     exit_code: int | UnsetType = UNSET
     app_name: str
     path: str

@@ -150,6 +150,8 @@ def call_json(call: Call) -> answers.Call:
         reason=answers.known(call.reason),
         detail=call.detail or UNSET,
         error=call.error or UNSET,
+        last_detail=UNSET if call.status.is_final else call.last_detail or UNSET,
+        last_error=UNSET if call.status.is_final else call.last_error or UNSET,
         exit_code=answers.known(call.exit_code),
         app_name=call.app_name,
         path=call.path,

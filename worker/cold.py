@@ -24,6 +24,7 @@ from worker.containers.driver import (
     LABEL_INSTALLATION,
     ContainerDriver,
     ContainerSpec,
+    FailedForNowError,
     RefusedError,
 )
 from worker.containers.images import Images
@@ -125,7 +126,11 @@ class ColdRunner:
         await self._driver.create(spec)
         stream = await stack.enter_async_context(self._driver.attach(run.container))
         run.may_have_run = True
-        await self._driver.start(run.container)
+        try:
+            await self._driver.start(run.container)
+        except (RefusedError, FailedForNowError):
+            run.may_have_run = False  # the engine said that it did not start
+            raise
         return stream
 
     async def _watch(self, run: Run, prepared: _Prepared, stream: AttachStream) -> Ended:

@@ -20,7 +20,7 @@ from common.telemetry.logs import get_logger
 from worker.causes import cause_of
 from worker.containers.driver import ContainerDriver, FailedForNowError, RefusedError
 from worker.formats import HOT
-from worker.outcomes import cancelled_before_start, interrupted, refused
+from worker.outcomes import cancelled_before_start, interrupted, interruption, refused
 from worker.recorder import Recorder
 from worker.runs import Run, StoppedError, Verdict
 
@@ -35,7 +35,8 @@ class GiveBack(Struct, frozen=True, kw_only=True):
 
     delay_ms: int
     give_back_attempt: bool
-    failed: Outcome | None = None  # the attempt had one, but its route wants another
+    failed: Outcome | None = None  # how the attempt ended
+    has_log: bool = False  # the function ran to that end: its log is kept
 
 
 class Runner(Protocol):
@@ -89,11 +90,12 @@ class Executor:
                 return interrupted()  # its start was under way: nobody knows whether it began
             return _or_retry(run, refused(error))
         except UnavailableError as error:
-            log.warning("call interrupted", call_id=run.call.id, slug=error.slug, cause=cause_of(error))
+            failed = interruption(error)
+            log.warning("call interrupted", call_id=run.call.id, detail=failed.detail, cause=cause_of(error))
             never_ran = not run.may_have_run and not await self._is_own_trouble(error)
             if isinstance(error, FailedForNowError) and not never_ran and self._is_last_attempt(run):
-                return refused(error)  # given back, it would be too many attempts: the reason would be lost
-            return _given_back(run, never_ran=never_ran)
+                return failed  # given back, it would be too many attempts: the reason would be lost
+            return _given_back(run, never_ran=never_ran, failed=failed)
         except Exception:  # the outermost guard: one call's bug must not end the others
             log.exception("call failed in the worker", call_id=run.call.id)
             return _given_back(run, never_ran=False)
@@ -128,10 +130,13 @@ class Executor:
 
     async def _give_back(self, run: Run, ending: GiveBack) -> None:
         log.info("call given back", call_id=run.call.id, attempt=run.call.attempt, delay_ms=ending.delay_ms)
-        if ending.failed is not None:
+        if ending.failed is not None and ending.has_log:
             await self._recorder.keep_log(run, ending.failed)
         await self._recorder.give_back(
-            run, delay_ms=ending.delay_ms, give_back_attempt=ending.give_back_attempt
+            run,
+            delay_ms=ending.delay_ms,
+            give_back_attempt=ending.give_back_attempt,
+            failed=ending.failed,
         )
 
 
@@ -143,7 +148,7 @@ def _or_retry(run: Run, outcome: Outcome) -> Outcome | GiveBack:
     if delay_ms is None:
         return outcome
     log.info("call failed, to be retried", call_id=run.call.id, reason=outcome.reason, detail=outcome.detail)
-    return GiveBack(delay_ms=delay_ms, give_back_attempt=False, failed=outcome)
+    return GiveBack(delay_ms=delay_ms, give_back_attempt=False, failed=outcome, has_log=True)
 
 
 def _stopped(run: Run) -> Outcome | GiveBack | None:
@@ -158,14 +163,14 @@ def _stopped(run: Run) -> Outcome | GiveBack | None:
     return _given_back(run, never_ran=False)
 
 
-def _given_back(run: Run, *, never_ran: bool) -> Outcome | GiveBack:
+def _given_back(run: Run, *, never_ran: bool, failed: Outcome | None = None) -> Outcome | GiveBack:
     """What platform trouble means. A call that never ran loses nothing by it."""
     if never_ran:
-        return GiveBack(delay_ms=RETRY_FIRST_MS, give_back_attempt=True)
-    return interrupted() if run.is_sync else _retry(run)
+        return GiveBack(delay_ms=RETRY_FIRST_MS, give_back_attempt=True, failed=failed)
+    return interrupted() if run.is_sync else _retry(run, failed)
 
 
-def _retry(run: Run) -> GiveBack:
+def _retry(run: Run, failed: Outcome | None = None) -> GiveBack:
     """Another attempt, after a wait that doubles with each."""
     doubled = RETRY_FIRST_MS * 2 ** min(run.call.attempt, 10)
-    return GiveBack(delay_ms=min(doubled, RETRY_MAX_MS), give_back_attempt=False)
+    return GiveBack(delay_ms=min(doubled, RETRY_MAX_MS), give_back_attempt=False, failed=failed)

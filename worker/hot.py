@@ -149,6 +149,7 @@ class HotRunner:
             started_at=started_at,
             completed_at=datetime.now(UTC),
             cold=is_cold,
+            memory_mb=call.memory,
         )
 
 

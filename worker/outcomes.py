@@ -1,6 +1,6 @@
 """From how a run ended to its Outcome: the one place that decides status, reason, detail and error text. Pure.
 
-Error texts are for callers: Fn v1's words where it has any, and never what the engine said.
+Error texts are Fn v1's words where it has any. The engine's words are in those of refused starts only.
 """
 
 from datetime import UTC, datetime
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from common.errors import UnavailableError
 from common.models import Call, CallStats, CallStatus, Detail, Outcome, Reason
 from worker.containers.driver import FailedForNowError, RefusedError
 from worker.containers.hot import ContainerExitedError, SlotError
@@ -15,8 +16,9 @@ from worker.formats.base import BadResponseError, Capture, Response, ResponseToo
 from worker.runs import Verdict
 
 TIMED_OUT = "Timed out"
-OUT_OF_MEMORY = "container out of memory, you may want to raise route.memory for this route (default: 128MB)"
+OUT_OF_MEMORY = "container out of memory, you may want to raise route.memory for this route (now: {}MB)"
 SIGNALLED = "container was killed"
+LOG_LINES, LOG_CHARS = 3, 512  # of the end of a log, in the error of a function that exits
 INTERRUPTED = "The worker could not bring the call to its end; a sync call is not run twice"
 UNHEARD = "The api that waited for the answer had ended: the caller did not get it"
 SIGKILL_EXIT_CODE = 137
@@ -28,6 +30,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     verdict: Verdict | None
     exit_code: int | None
     oom_killed: bool
+    memory_mb: int
     capture: Capture
     stats: CallStats
     started_at: datetime
@@ -74,14 +77,14 @@ def _judge(ended: Ended, result_max_bytes: int) -> _Judgement:
         return _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.RESPONSE_TOO_LARGE, text)
     if ended.exit_code == 0:
         return _Judgement(CallStatus.SUCCESS)
-    return _judge_exit(ended.exit_code, oom_killed=ended.oom_killed)
+    return _judge_exit(ended.exit_code, ended.memory_mb, oom_killed=ended.oom_killed)
 
 
-def _judge_exit(exit_code: int | None, *, oom_killed: bool) -> _Judgement:
+def _judge_exit(exit_code: int | None, memory_mb: int, *, oom_killed: bool) -> _Judgement:
     """Of a container that ended in a way that is no success; for a hot one in mid-call that is any way."""
     error = CallStatus.ERROR
     if oom_killed:
-        return _Judgement(error, Reason.KILLED, Detail.OOM_KILLED, OUT_OF_MEMORY)
+        return _Judgement(error, Reason.KILLED, Detail.OOM_KILLED, OUT_OF_MEMORY.format(memory_mb))
     if exit_code == SIGKILL_EXIT_CODE:
         return _Judgement(error, Reason.KILLED, Detail.SIGNALLED, SIGNALLED)
     return _Judgement(error, Reason.BAD_EXIT, Detail.EXIT_CODE, f"container exit code {exit_code}")
@@ -96,6 +99,7 @@ class Spoken(Struct, frozen=True, kw_only=True):
     started_at: datetime
     completed_at: datetime
     cold: bool
+    memory_mb: int
 
 
 def judge_spoken(spoken: Spoken) -> Outcome:
@@ -123,7 +127,7 @@ def _judge_spoken(spoken: Spoken) -> _Judgement:
     if isinstance(answer, Response):
         return _Judgement(CallStatus.SUCCESS)
     if isinstance(answer, ContainerExitedError):
-        return _judge_exit(answer.exit_code, oom_killed=answer.oom_killed)
+        return _judge_exit(answer.exit_code, spoken.memory_mb, oom_killed=answer.oom_killed)
     if isinstance(answer, ResponseTooLargeError):
         return _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.RESPONSE_TOO_LARGE, str(answer))
     if isinstance(answer, BadResponseError | SlotError):
@@ -156,6 +160,32 @@ def refused(error: RefusedError | FailedForNowError) -> Outcome:
         error=error.error,
         completed_at=datetime.now(UTC),
     )
+
+
+def interruption(error: UnavailableError) -> Outcome:
+    """How an attempt ended that the platform broke off: what a call shows while it waits for the next one."""
+    if isinstance(error, FailedForNowError):
+        return refused(error)
+    return Outcome(
+        status=CallStatus.ERROR,
+        reason=Reason.KILLED,
+        detail=error.slug,
+        error=str(error),
+        completed_at=datetime.now(UTC),
+    )
+
+
+def with_end_of_log(outcome: Outcome) -> Outcome:
+    """*outcome* with the end of the log in its error, if its function exited by itself. For the record only.
+
+    The caller of a sync call gets the error without it: a log is for those who may read it.
+    """
+    if outcome.detail != Detail.EXIT_CODE:
+        return outcome
+    lines = [line.strip() for line in outcome.log[-4 * LOG_CHARS :].decode(errors="replace").splitlines()]
+    text = " | ".join([line for line in lines if line][-LOG_LINES:])
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text)[-LOG_CHARS:]
+    return replace(outcome, error=f"{outcome.error}; the log ends with: {text}") if text else outcome
 
 
 def cancelled_before_start() -> Outcome:

@@ -30,7 +30,7 @@ from worker.backoff import Backoff
 from worker.livelogs import LiveLogs
 from worker.logcapture import CallLog
 from worker.metrics import Metrics
-from worker.outcomes import unheard
+from worker.outcomes import unheard, with_end_of_log
 from worker.runs import Run
 from worker.spool import Spool
 
@@ -91,9 +91,11 @@ class Recorder:
             await self.reply(run, outcome)
             if run.is_unheard:
                 outcome = unheard(outcome)
+            outcome = with_end_of_log(outcome)
             self._finished.add(run.call, outcome)
             self.report(run.call, outcome)
             return
+        outcome = with_end_of_log(outcome)
         recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Entry(run, outcome, recorded))
         self._metrics.outcomes_waiting.set(len(self._waiting))
@@ -230,28 +232,38 @@ class Recorder:
         except UnavailableError:
             log.warning("log of an attempt not kept", call_id=run.call.id)
 
-    async def give_back(self, run: Run, *, delay_ms: int, give_back_attempt: bool) -> None:
+    async def give_back(
+        self, run: Run, *, delay_ms: int, give_back_attempt: bool, failed: Outcome | None = None
+    ) -> None:
         """Return a call to its place in the queue. Without the queue its lease expires.
 
         One that is to wait there is waited for until the store knows of that. It would go on as a run of this worker,
         who lives: nobody would end it if asked to, or push it again if the queue forgot it.
         """
         backoff = Backoff(0.1, 5)
-        is_shown = run.is_sync or await self._show_released(
-            run, delay_ms, give_back_attempt=give_back_attempt
-        )
+
+        async def show() -> bool:
+            return await self._show_released(
+                run, delay_ms, give_back_attempt=give_back_attempt, failed=failed
+            )
+
+        is_shown = run.is_sync or await show()
         try:
             await self._queue.release([run.reservation], delay_ms)
         except UnavailableError:
             log.warning("call not released, its lease will expire", call_id=run.call.id)
         while delay_ms and not is_shown:
             await backoff.sleep()
-            is_shown = await self._show_released(run, delay_ms, give_back_attempt=give_back_attempt)
+            is_shown = await show()
 
-    async def _show_released(self, run: Run, delay_ms: int, *, give_back_attempt: bool) -> bool:
+    async def _show_released(
+        self, run: Run, delay_ms: int, *, give_back_attempt: bool, failed: Outcome | None
+    ) -> bool:
         request = ClaimRequest(id=run.call.id, token=run.token)
         try:
-            await self._store.release([request], give_back_attempt=give_back_attempt, delay_ms=delay_ms)
+            await self._store.release(
+                [request], give_back_attempt=give_back_attempt, delay_ms=delay_ms, failed=failed
+            )
         except UnavailableError:
             log.warning("call not shown as given back", call_id=run.call.id)
             return False

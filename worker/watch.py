@@ -51,6 +51,7 @@ class Watch:
             verdict=verdict,
             exit_code=exit_code,
             oom_killed=bool(exit_code) and await self._driver.was_oom_killed(self._run.container),
+            memory_mb=self._run.call.memory,
             capture=self._capture,
             stats=sampler.value(),
             started_at=self.started_at,

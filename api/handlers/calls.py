@@ -7,6 +7,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from api.answers import CallAnswer, CallList, Log, LogAnswer
+from api.causes import for_caller
 from api.handlers.follow import follow_log, when_final
 from api.headers import passed_headers
 from api.keys import STORE
@@ -61,7 +62,7 @@ async def list_calls(request: web.Request) -> web.Response:
         CallList(
             message="Successfully listed calls",
             next_cursor=cursor,
-            calls=[call_json(call) for call in calls],
+            calls=[call_json(for_caller(request, call)) for call in calls],
         )
     )
 
@@ -74,7 +75,9 @@ async def get_call(request: web.Request) -> web.Response:
         call = await when_final(request, app_name, call_id, wait_s)
     else:
         call = await known_call(request, app_name, call_id)
-    return json_response(CallAnswer(message="Successfully loaded call", call=call_json(call)))
+    return json_response(
+        CallAnswer(message="Successfully loaded call", call=call_json(for_caller(request, call)))
+    )
 
 
 async def find_call(request: web.Request) -> web.Response:
@@ -83,7 +86,9 @@ async def find_call(request: web.Request) -> web.Response:
     call = (await request.app[STORE].get_calls_by_id([call_id])).get(call_id)
     if call is None or (token and token.app_name not in (None, call.app_name)):
         raise CallNotFoundError
-    return json_response(CallAnswer(message="Successfully loaded call", call=call_json(call)))
+    return json_response(
+        CallAnswer(message="Successfully loaded call", call=call_json(for_caller(request, call)))
+    )
 
 
 async def get_log(request: web.Request) -> web.StreamResponse:

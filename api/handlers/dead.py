@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.answers import CallList, Purged, Requeued, RequeuedCall
+from api.causes import for_caller
 from api.fields import said
 from api.json_bodies import decode_members
 from api.keys import BODIES, RETRIES, STORE
@@ -54,7 +55,7 @@ async def list_dead(request: web.Request) -> web.Response:
         CallList(
             message="Successfully listed dead calls",
             next_cursor=str(calls[-1].id) if len(calls) == per_page else "",
-            calls=[call_json(call) for call in calls],
+            calls=[call_json(for_caller(request, call)) for call in calls],
         )
     )
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
+from api.causes import for_caller
 from api.following import Follower
 from api.keys import FOLLOWING, STORE
 from api.late_records import known_call
@@ -55,16 +56,16 @@ async def get_events(request: web.Request) -> web.StreamResponse:
         if call.status.is_final and request.headers.get("Last-Event-ID") == _event_id(call):
             return web.Response(status=204)
         async with streaming(request, EVENTS) as stream:
-            await _send_events(stream, follower, call)
+            await _send_events(request, stream, follower, call)
     return stream.response
 
 
-async def _send_events(stream: Stream, follower: Follower, call: Call) -> None:
+async def _send_events(request: web.Request, stream: Stream, follower: Follower, call: Call) -> None:
     sent, quiet_until_s = "", 0.0
     while not follower.is_over:
         now_s = time.monotonic()
         if sent != _event_id(call) or now_s >= quiet_until_s:
-            message = _event(call) if sent != _event_id(call) else b": keep-alive\n\n"
+            message = _event(request, call) if sent != _event_id(call) else b": keep-alive\n\n"
             sent, quiet_until_s = _event_id(call), now_s + KEEP_ALIVE_S
             if not await stream.write(message):
                 return
@@ -77,10 +78,10 @@ def _event_id(call: Call) -> str:
     return f"{call.attempt}-{call.status}"
 
 
-def _event(call: Call) -> bytes:
+def _event(request: web.Request, call: Call) -> bytes:
     return b"event: status\nid: %b\ndata: %b\n\n" % (
         _event_id(call).encode(),
-        msgspec.json.encode(call_json(call)),
+        msgspec.json.encode(call_json(for_caller(request, call))),
     )
 
 

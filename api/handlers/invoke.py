@@ -17,6 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from api.answers import Accepted
+from api.causes import for_caller
 from api.clients import CLIENT
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
@@ -135,7 +136,7 @@ async def _push(
 
 
 async def _reply(request: web.Request, route: Route, waiting: Waiting) -> web.Response:
-    outcome = await request.app[SYNC].outcome(waiting)
+    outcome = for_caller(request, await request.app[SYNC].outcome(waiting))
     response = without_redirect_into_api(request, answer(route.format, route.headers, outcome))
     response.headers.add(SERVER_TIMING, server_timing(waiting.call, outcome))
     if outcome.status is CallStatus.SUCCESS:

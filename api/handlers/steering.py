@@ -10,6 +10,7 @@ from uuid import UUID
 from aiohttp import web
 
 from api.answers import CallAnswer, Retried
+from api.causes import for_caller
 from api.keys import ANNOUNCER, METRICS, QUEUE, RETRIES, STORE
 from api.parameters import app_name_of, call_id_of
 from api.priorities import check_priority
@@ -40,7 +41,7 @@ async def cancel_call(request: web.Request) -> web.Response:
         if call.status is CallStatus.CANCELLED:
             request.app[METRICS].finished.labels(call.status, call.reason, "").inc()
     message = "Call cancelled" if call.status is CallStatus.CANCELLED else "Cancellation requested"
-    return json_response(CallAnswer(message=message, call=call_json(call)))
+    return json_response(CallAnswer(message=message, call=call_json(for_caller(request, call))))
 
 
 async def _cancel_in_queue(request: web.Request, call_id: UUID) -> bool:

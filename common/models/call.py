@@ -90,7 +90,8 @@ class Call(Struct, frozen=True, kw_only=True):
     ``delay``, ``timeout`` and ``idle_timeout`` in seconds, ``memory`` in MB, ``payload`` as the bytes that came.
     Fields that describe the container are filled from the route revision when a worker claims the call; so is
     ``timeout``, unless the call has one of its own.
-    ``parent_id``: the call that this one is a retry or a requeue of.
+    ``parent_id``: the call that this one is a retry or a requeue of. ``last_detail`` and ``last_error``: how its last
+    attempt ended, if that was given back to be tried again.
     """
 
     id: UUID
@@ -131,6 +132,8 @@ class Call(Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
     claimed_at: datetime | None = None
     parent_id: UUID | None = None
+    last_detail: str = ""
+    last_error: str = ""
 
     def validate(self) -> None:
         """Raise for a priority, delay or timeout out of range, or a reason that does not go with the status."""

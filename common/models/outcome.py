@@ -30,7 +30,11 @@ class Detail(StrEnum):
     )
     PULL_DENIED = "pull_denied"
     PULL_FAILED = "pull_failed"
-    START_FAILED = "start_failed"
+    REGISTRY_UNKNOWN = "registry_unknown"  # no such host
+    REGISTRY_UNREACHABLE = "registry_unreachable"  # refused, no way to it, or not its protocol
+    REGISTRY_TIMEOUT = "registry_timeout"
+    START_FAILED = "start_failed"  # the engine could not
+    START_REFUSED = "start_refused"  # the image asks for what can't be: it will never start
     NETWORK_NOT_ALLOWED = "network_not_allowed"
     SIGNALLED = "signalled"
     UNSUPPORTED_FORMAT = "unsupported_format"

@@ -381,11 +381,17 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         ...
 
     async def release(
-        self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool, delay_ms: int = 0
+        self,
+        requests: Sequence[ClaimRequest],
+        *,
+        give_back_attempt: bool,
+        delay_ms: int = 0,
+        failed: Outcome | None = None,
     ) -> None:
         """Set running → queued for these tokens, or with a delay → delayed, before the queue's release.
 
-        A drain gives the attempt back. A call whose end was asked for becomes cancelled instead.
+        A drain gives the attempt back. *failed*: how the attempt ended, to be shown while the call waits. A call whose
+        end was asked for becomes cancelled instead.
         """
         ...
 

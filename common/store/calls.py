@@ -44,6 +44,7 @@ COUNT_TIMEOUT_S = 60.0  # it reads every call, perhaps of one app
 _SHOWN_AS_STORED = (
     *("id", "app_name", "path", "type", "detail", "error", "exit_code", "priority", "route_revision"),
     *("cold", "attempt", "due_at", "created_at", "claimed_at", "started_at", "completed_at", "parent_id"),
+    *("last_detail", "last_error"),
 )
 _OF_ENTRY = ("id", "order_no", "priority", "delay_ms", "memory_mb")
 

@@ -67,10 +67,19 @@ class Runs(OnDatabase):
             await connection.execute(query("record_finished"), *columns, timeout=time_for(size_bytes))
 
     async def release(
-        self, requests: Sequence[ClaimRequest], *, give_back_attempt: bool, delay_ms: int = 0
+        self,
+        requests: Sequence[ClaimRequest],
+        *,
+        give_back_attempt: bool,
+        delay_ms: int = 0,
+        failed: Outcome | None = None,
     ) -> None:
         async with self._database.connection() as connection:
-            await connection.execute(query("release"), *_columns(requests), give_back_attempt, delay_ms)
+            await connection.execute(
+                query("release"),
+                *(*_columns(requests), give_back_attempt, delay_ms),
+                *((failed.detail, storable(failed.error)) if failed else (None, None)),
+            )
 
     async def settle_dead(self, ids: Sequence[UUID]) -> None:
         async with self._database.connection() as connection:

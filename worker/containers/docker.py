@@ -10,9 +10,10 @@ import asyncio
 import base64
 import json
 import shutil
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from common.engine import EngineError, check_engine, socket_path
 from common.errors import ContainerVanishedError, EngineUnavailableError
 from common.models import Detail
 from common.settings import Settings
+from common.telemetry.logs import get_logger
 from worker.containers.attach import AttachStream, Line, ReadRate
 from worker.containers.driver import (
     ContainerInfo,
@@ -39,6 +41,7 @@ from worker.containers.driver import (
 )
 from worker.containers.firewall import Firewall
 from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config, volume_paths
+from worker.containers.refusals import is_images_fault, is_network_gone, words
 from worker.containers.usage import read_usage
 
 # More starts at a time make each of them slower: the engine does most of it under one lock.
@@ -60,6 +63,8 @@ _ICC_OPTION = "com.docker.network.bridge.enable_icc"
 _BRIDGE_OPTION = "com.docker.network.bridge.name"
 _BRIDGE_ID_CHARS = 12  # of a network's id, in the name that the engine gives to its bridge
 _NETWORK_OPTIONS = {_ICC_OPTION: "false"}
+
+log = get_logger("docker")
 
 
 class DockerDriver:
@@ -195,8 +200,7 @@ class DockerDriver:
 
     async def create(self, spec: ContainerSpec) -> None:
         try:
-            async with self._starts, _asking(_CREATE_S, expect=_ANY_ANSWER):
-                await self._docker.containers.create(container_config(spec, self._limits), name=spec.name)
+            await self._healed(partial(self._create, spec))
         except DockerError as error:
             raise _not_started(error, "Container could not be created") from error
         if not spec.writable_root and spec.image.id not in self._plain_volumes:
@@ -209,7 +213,7 @@ class DockerDriver:
             for folder in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
                 if await self._is_link(spec.name, str(folder)):
                     text = f"Image declares a volume at {path}, and {folder} is a symbolic link: not allowed"
-                    raise RefusedError(Detail.START_FAILED, text)
+                    raise RefusedError(Detail.START_REFUSED, text)
 
     async def _is_link(self, container: str, path: str) -> bool:
         url = f"/containers/{container}/archive"
@@ -222,6 +226,10 @@ class DockerDriver:
             except (KeyError, ValueError, TypeError) as error:
                 raise EngineUnavailableError("Container engine does not tell what a path is") from error
 
+    async def _create(self, spec: ContainerSpec) -> None:
+        async with self._starts, _asking(_CREATE_S, expect=_ANY_ANSWER):
+            await self._docker.containers.create(container_config(spec, self._limits), name=spec.name)
+
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
         return AttachStream.open(self._socket_path, name, self._read_rate())
 
@@ -230,10 +238,24 @@ class DockerDriver:
 
     async def start(self, name: str) -> None:
         try:
-            async with self._starts, _asking(_START_S, expect=_ANY_ANSWER):
-                await self._container(name).start()
+            await self._healed(partial(self._start, name))
         except DockerError as error:
             raise _not_started(error, "Container could not be started") from error
+
+    async def _start(self, name: str) -> None:
+        async with self._starts, _asking(_START_S, expect=_ANY_ANSWER):
+            await self._container(name).start()
+
+    async def _healed(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do *step*; once more, with the network made anew, if it failed because somebody had removed that."""
+        try:
+            await step()
+        except DockerError as error:
+            if not is_network_gone(error.message):
+                raise
+            log.warning("network of the functions is gone, and is made again", network=NETWORK_NAME)
+            await self.check()
+            await step()
 
     async def wait(self, name: str) -> int:
         try:
@@ -316,9 +338,11 @@ def _bridge_of(network: dict[str, Any]) -> str:
 
 
 def _not_started(answer: DockerError, error: str) -> RefusedError | FailedForNowError:
-    """Only a bad request is surely the call's own fault; a sick engine must not end the calls that it is given."""
-    kind = RefusedError if answer.status == _BAD_CONFIG else FailedForNowError
-    return kind(Detail.START_FAILED, error)
+    """Whether the image is at fault, or the engine: a sick one must not end the calls that it is given."""
+    text = f"{error}: {words(answer.message)}"
+    if answer.status == _BAD_CONFIG or is_images_fault(answer.message):
+        return RefusedError(Detail.START_REFUSED, text)
+    return FailedForNowError(Detail.START_FAILED, text)
 
 
 @asynccontextmanager

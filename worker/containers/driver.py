@@ -42,7 +42,7 @@ def new_container_name() -> str:
 
 
 class RefusedError(Exception):
-    """The engine answered, and will not run this call. *error* is for the caller: never the engine's own words."""
+    """The engine answered, and will not run this call. *error* may hold its words, which only admins are shown."""
 
     def __init__(self, detail: Detail, error: str) -> None:
         super().__init__(error)

@@ -5,7 +5,7 @@ here but were not pulled by a worker may be used, is said by settings. Pulled im
 little room on the disk, those that were not used for longest are removed. What others put on the engine never is.
 
 The engine is asked without credentials: whatever was pulled, every app could pull. What a registry or the engine says
-goes to the worker's log; the caller learns a code and the image's name, no more.
+goes to the worker's log. The call gets a code and a text of ours, of which the api shows non-admins less.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from worker.containers.driver import (
     RefusedError,
 )
 from worker.containers.pulled import PulledImages
+from worker.containers.refusals import classify_pull
 
 PULL_MAX_S = 600.0
 _MB = 1024 * 1024
@@ -36,10 +37,12 @@ KEEP_S = 600.0  # how long a pulled image stays after its last use, however full
 _ERRORS = {
     Detail.IMAGE_NOT_FOUND: "Image {} was not found",
     Detail.PULL_DENIED: "Image {} does not exist, or access to it is denied",
+    Detail.REGISTRY_UNKNOWN: "Image {} could not be pulled: its registry's name is not known",
+    Detail.REGISTRY_UNREACHABLE: "Image {} could not be pulled: its registry can't be reached",
+    Detail.REGISTRY_TIMEOUT: "Image {} could not be pulled: its registry did not answer in time",
     Detail.PULL_FAILED: "Image {} could not be pulled",
 }
-_DENIED = ("denied", "unauthorized", "authentication required", "forbidden")
-_NOT_FOUND = ("not found", "manifest unknown", "no such image", "does not exist", "name unknown")
+_FINAL = frozenset({Detail.IMAGE_NOT_FOUND, Detail.PULL_DENIED})  # trying again is of no use
 
 log = get_logger("images")
 
@@ -122,7 +125,7 @@ class Images:
             raise self._too_large(name) from error
         except TimeoutError as error:
             log.warning("image not pulled in time", image=name, limit_s=PULL_MAX_S)
-            raise _refused(Detail.PULL_FAILED, name) from error
+            raise _refused(Detail.REGISTRY_TIMEOUT, name) from error
         except PullRefusedError as error:
             log.warning("image not pulled", image=name, answer=str(error))
             raise _refused(classify_pull(str(error)), name) from error
@@ -170,21 +173,11 @@ class Images:
             search.result()  # who waits gets it too; nobody may wait any more
 
 
-def classify_pull(answer: str) -> Detail:
-    """The code for a refused pull. Registries have no common codes: only the words tell."""
-    words = answer.lower()
-    if any(word in words for word in _DENIED):
-        return Detail.PULL_DENIED
-    if any(word in words for word in _NOT_FOUND):
-        return Detail.IMAGE_NOT_FOUND
-    return Detail.PULL_FAILED
-
-
 def _not_allowed(name: str) -> RefusedError:
     text = f"Image {name} is not allowed: see MILLRACE_REGISTRIES and MILLRACE_LOCAL_IMAGES"
     return RefusedError(Detail.IMAGE_NOT_ALLOWED, text)
 
 
 def _refused(detail: Detail, name: str) -> RefusedError | FailedForNowError:
-    kind = FailedForNowError if detail is Detail.PULL_FAILED else RefusedError
-    return kind(detail, _ERRORS[detail].format(name))
+    text = _ERRORS[detail].format(name)
+    return RefusedError(detail, text) if detail in _FINAL else FailedForNowError(detail, text)

@@ -29,7 +29,8 @@ WITH request AS (
         reason = CASE verdict WHEN 'running' THEN NULL WHEN 'cancelled' THEN 'client_request' ELSE 'killed' END,
         detail = CASE WHEN verdict IN ('running', 'cancelled') THEN '' ELSE verdict END,
         error = CASE verdict
-            WHEN 'too_many_attempts' THEN format('Given up after %s attempts', attempt)
+            WHEN 'too_many_attempts' THEN
+                format('Given up after %s attempts', attempt) || coalesce('. The last one: ' || nullif(last_error, ''), '')
             WHEN 'expired' THEN format('Not started within %s s', content ->> 'max_age')
             ELSE ''
         END,
@@ -186,6 +187,8 @@ UPDATE calls SET
     completed_at = CASE WHEN cancel_requested_at IS NULL THEN completed_at ELSE clock_timestamp() END,
     due_at = CASE WHEN $4 > 0 THEN now() + make_interval(secs => $4 / 1000.0) ELSE due_at END,
     attempt = greatest(attempt - CASE WHEN $3 THEN 1 ELSE 0 END, 0),
+    last_detail = coalesce($5, last_detail),
+    last_error = coalesce($6, last_error),
     incarnation = NULL,
     claimed_at = NULL,
     started_at = NULL

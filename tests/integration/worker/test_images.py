@@ -173,7 +173,7 @@ async def test_a_refused_pull_says_why_but_not_in_the_registrys_words(
 async def test_a_registry_that_is_away_fails_the_pull_for_now(images: Images) -> None:
     with pytest.raises(FailedForNowError) as caught:
         await images.ensure(f"127.0.0.1:{AWAY_PORT}/ns/away:1")
-    assert caught.value.detail is Detail.PULL_FAILED
+    assert caught.value.detail is Detail.REGISTRY_UNREACHABLE
 
 
 async def test_an_image_without_a_command_is_bad_once_and_for_all(bench: Bench, registry: Registry) -> None:
@@ -184,7 +184,7 @@ async def test_an_image_without_a_command_is_bad_once_and_for_all(bench: Bench, 
             call = await bench.finished(call_id)
     finally:
         await remove_image(name)
-    assert (call.status, call.detail, call.attempt) == (CallStatus.ERROR, Detail.START_FAILED, 1)
+    assert (call.status, call.detail, call.attempt) == (CallStatus.ERROR, Detail.START_REFUSED, 1)
 
 
 async def test_a_call_runs_by_the_image_as_it_was_found(bench: Bench) -> None:

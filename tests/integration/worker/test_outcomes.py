@@ -11,6 +11,7 @@ from tests.integration.worker.bench import APP, Bench
 from tests.polling import eventually
 from tests.shell_image import derived_image
 from worker.containers.docker import DockerDriver
+from worker.containers.hostconfig import NETWORK_NAME
 
 FAST = "/bin/true"
 
@@ -73,7 +74,10 @@ async def test_nonzero_exit_is_a_bad_exit(bench: Bench) -> None:
     async with bench.worker():
         call = await bench.finished(call_id)
     assert (call.status, call.reason, call.detail) == (CallStatus.ERROR, Reason.BAD_EXIT, "exit_code")
-    assert (call.exit_code, call.error) == (7, "container exit code 7")
+    assert (call.exit_code, call.error) == (
+        7,
+        "container exit code 7; the log ends with: why",
+    )
     assert await bench.result(call_id) == b"partial\n"
     assert await bench.log(call_id) == "why\n"
 
@@ -122,7 +126,7 @@ async def test_memory_hog_is_killed_as_such(bench: Bench) -> None:
         call = await bench.finished(call_id)
     assert (call.status, call.reason, call.detail) == (CallStatus.ERROR, Reason.KILLED, "oom_killed")
     assert call.error == (
-        "container out of memory, you may want to raise route.memory for this route (default: 128MB)"
+        "container out of memory, you may want to raise route.memory for this route (now: 32MB)"
     )
 
 
@@ -149,12 +153,56 @@ async def test_a_container_stopped_from_outside_never_passes_for_a_success(bench
     assert (call.status, call.detail, call.exit_code) == (CallStatus.ERROR, "signalled", 137)
 
 
-async def test_a_start_that_fails_is_tried_again_and_its_reason_kept(bench: Bench) -> None:
+async def test_a_start_that_an_image_makes_impossible_is_not_tried_again(bench: Bench) -> None:
     async with derived_image("USER nobody-knows") as image, bench.worker(max_attempts=2):
         call = await bench.finished(await bench.submit(FAST, image=image))
-    assert (call.status, call.reason, call.detail) == (CallStatus.ERROR, Reason.KILLED, "start_failed")
-    assert (call.attempt, call.error) == (2, "Container could not be started")
+    assert (call.status, call.reason, call.detail) == (CallStatus.ERROR, Reason.KILLED, "start_refused")
+    assert call.attempt == 1
+    assert call.error.startswith("Container could not be started: unable to find user nobody-knows")
     assert (await bench.queue.depth()).calls == 0
+
+
+async def test_a_start_that_the_engine_fails_is_tried_again_and_its_reason_shown_and_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.containers.docker.is_images_fault", lambda _answer: False)
+    async with derived_image("USER nobody-knows") as image, bench.worker(max_attempts=2):
+        call_id = await bench.submit(FAST, image=image)
+
+        async def waits_again() -> Call | None:
+            call = await bench.call(call_id)
+            return call if call.attempt == 1 and call.last_detail else None
+
+        waiting = await eventually(waits_again)
+        assert waiting is not None
+        assert (waiting.status.is_final, waiting.last_detail) == (False, "start_failed")
+        assert "nobody-knows" in waiting.last_error
+        call = await bench.finished(call_id)
+    assert (call.status, call.reason, call.detail) == (CallStatus.ERROR, Reason.KILLED, "start_failed")
+    assert call.attempt == 2
+    assert call.error.startswith("Container could not be started: ")
+    assert (await bench.queue.depth()).calls == 0
+
+
+async def test_a_network_that_was_removed_is_made_again_and_costs_no_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before the start: as a prune of the engine does, between two looks of the worker."""
+    starts = list[str]()
+    start = DockerDriver._start
+
+    async def pruned_before(driver: DockerDriver, name: str) -> None:
+        starts.append(name)
+        if len(starts) == 1:
+            network = await driver._docker.networks.get(NETWORK_NAME)
+            await network.delete()
+        await start(driver, name)
+
+    monkeypatch.setattr(DockerDriver, "_start", pruned_before)
+    call_id = await bench.submit("echo fine")
+    async with bench.worker(network="bridge"):
+        call = await bench.finished(call_id)
+    assert (call.status, call.attempt, len(starts)) == (CallStatus.SUCCESS, 1, 2)
 
 
 async def test_result_over_the_limit_is_killed(bench: Bench) -> None:
@@ -184,7 +232,12 @@ async def test_an_image_that_can_not_be_had_ends_the_call_after_its_last_attempt
     async with bench.worker(max_attempts=2):
         call = await bench.finished(call_id)
     assert (call.status, call.reason) == (CallStatus.ERROR, Reason.KILLED)
-    assert (call.detail, call.attempt) in (("image_not_found", 1), ("pull_failed", 2))
+    assert (call.detail, call.attempt) in (
+        ("image_not_found", 1),
+        ("registry_unknown", 2),
+        ("registry_unreachable", 2),
+        ("registry_timeout", 2),
+    )
     assert image in call.error
     assert "dial" not in call.error
     assert call.started_at is None

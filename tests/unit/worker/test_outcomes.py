@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from common.models import CallStatus, Detail, Reason
-from worker.containers.images import classify_pull
+from worker.containers import refusals
+from worker.containers.refusals import classify_pull
 from worker.formats.base import Capture
 from worker.logcapture import CallLog, CappedBuffer
-from worker.outcomes import Ended, judge
+from worker.outcomes import Ended, judge, with_end_of_log
 from worker.runs import Verdict
 
 
@@ -22,6 +24,7 @@ def ended(
         verdict=verdict,
         exit_code=exit_code,
         oom_killed=oom_killed,
+        memory_mb=64,
         capture=capture,
         stats=(),
         started_at=now,
@@ -64,7 +67,15 @@ def test_judgement(end: Ended, status: CallStatus, reason: Reason | None, detail
             Detail.PULL_DENIED,
         ),
         ('Head "https://r/v2/": unauthorized: authentication required', Detail.PULL_DENIED),
-        ("Get https://r/v2/: dial tcp: lookup r: no such host", Detail.PULL_FAILED),
+        ("Get https://r/v2/: dial tcp: lookup r: no such host", Detail.REGISTRY_UNKNOWN),
+        ("Get https://r/v2/: dial tcp: lookup r on 10.0.0.2:53: i/o timeout", Detail.REGISTRY_TIMEOUT),
+        (
+            "Get https://r/v2/: dial tcp 10.0.0.1:443: connect: connection refused",
+            Detail.REGISTRY_UNREACHABLE,
+        ),
+        ("Get https://r/v2/: net/http: TLS handshake timeout", Detail.REGISTRY_TIMEOUT),
+        ("Get https://r/v2/: x509: certificate signed by unknown authority", Detail.REGISTRY_UNREACHABLE),
+        ("no matching manifest for linux/arm64 in the manifest list entries", Detail.IMAGE_NOT_FOUND),
         ("toomanyrequests: slow down", Detail.PULL_FAILED),
     ],
 )
@@ -83,3 +94,45 @@ def test_a_log_that_just_fits_is_whole() -> None:
     log = CallLog(4)
     log.append(memoryview(b"abcd"))
     assert log.value() == b"abcd"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_images"),
+    [
+        ("unable to find user nosuch: no matching entries in passwd file", True),
+        ("unable to find group staff9: no matching entries in group file", True),
+        ('runc create failed: exec: "/nosuch": stat /nosuch: no such file or directory: unknown', True),
+        ('runc create failed: exec: "/f": permission denied: unknown', True),
+        ("No command specified", True),
+        ("exec user process caused: exec format error", True),
+        ("No such image: me/upper:1", False),
+        ("stat /var/lib/docker/overlay2/x: no such file or directory", False),
+        ("no space left on device", False),
+        ("failed to create endpoint x on network millrace: operation not supported", False),
+        ("driver failed programming external connectivity", False),
+    ],
+)
+def test_an_images_fault_is_told_from_the_engines(answer: str, is_images: bool) -> None:
+    assert refusals.is_images_fault(answer) is is_images
+
+
+def test_the_engines_words_are_one_bounded_line() -> None:
+    assert refusals.words("a\n\x1b[31mb\tc") == "a [31mb c"
+    assert len(refusals.words("x" * 10_000)) == refusals.MAX_CHARS
+
+
+def test_the_record_of_a_function_that_exits_shows_the_end_of_its_log() -> None:
+    end = ended(None, 3)
+    end.capture.log.append(b"one\n")
+    log = CallLog(10_000)
+    log.append(b"x" * 5000 + b"\nfirst\n\nValueError: \x1b[31mbad\xff\nlast line\n")
+    outcome = replace(judge(end, 10), log=log.value())
+    assert outcome.error == "container exit code 3"
+    shown = with_end_of_log(outcome).error
+    assert shown == (
+        "container exit code 3; the log ends with: first | ValueError: \ufffd[31mbad\ufffd | last line"
+    )
+    long = with_end_of_log(replace(outcome, log=b"y" * 5000)).error
+    assert len(long) < len(shown) + 512
+    assert with_end_of_log(replace(outcome, log=b" \n")) == replace(outcome, log=b" \n")
+    assert with_end_of_log(replace(judge(ended(None, 137), 10), log=b"why")).error == "container was killed"

@@ -1,5 +1,5 @@
 -- Sync calls that end: their tickets go with them. Their ids stay in `ended` for ENDED_MS: a push of one that comes late
--- must not start it, and who asks for its record must not hear that there never was such a call.
+-- must not start it, and who asks for its record must not hear that there never was such a call. Maintenance removes them.
 local ENDED_MS = 60000
 
 local function forget_tickets(ids)
@@ -11,7 +11,5 @@ local function forget_tickets(ids)
     to_ended[#to_ended + 1] = now_ms + ENDED_MS
     to_ended[#to_ended + 1] = id
   end
-  redis.call('ZREMRANGEBYSCORE', ended, '-inf', now_ms)
   redis.call('ZADD', ended, unpack(to_ended))
-  redis.call('PEXPIRE', ended, ENDED_MS)
 end

@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from common.errors import QueuePausedError
 from common.queue.base import Acked, Capacity, Extension, Lane
 from common.queue.redis import RedisQueue
+from common.settings import Settings
+from deploy.local import LocalRedis
 from tests.conformance.queue.conftest import OpenQueue
 from tests.conformance.queue.entries import ROOMY, entry, ids, is_conserved, room, sync_entry
 from tests.conformance.queue.test_wait import waiting, woken
@@ -122,25 +124,25 @@ async def commands_counted(admin: Redis) -> AsyncIterator[dict[str, int]]:
             counted[name.removeprefix("cmdstat_")] = calls
 
 
-@pytest.mark.parametrize("why", ["idle", "paused", "no room", "never fits", "delayed", "leased"])
 async def test_a_worker_with_nothing_to_do_sends_less_than_a_command_a_second(
-    own_queue: RedisQueue, own_admin: Redis, incarnation: UUID, why: str
+    own_redis: LocalRedis, own_admin: Redis, incarnation: UUID
 ) -> None:
+    """Whatever the reason; each in a queue of its own, all of them watched at once."""
     capacity = room(5, free_mb=10, total_mb=1000)
-    match why:
-        case "paused":
-            await own_queue.pause()
-            await own_queue.push([entry(1, memory_mb=1)])
-        case "no room":
-            await own_queue.push([entry(1, memory_mb=500), sync_entry(memory_mb=500)])
-        case "never fits":
-            await own_queue.push([entry(1, memory_mb=5000), sync_entry(memory_mb=5000)])
-        case "delayed":
-            await own_queue.push([entry(1, delay_ms=3_600_000)])
-        case "leased":
-            await own_queue.push([entry(1, memory_mb=1)])
-            await own_queue.reserve(capacity, incarnation)
-    workers = [asyncio.create_task(work(own_queue, capacity, incarnation)) for _ in range(3)]
+    queues = {
+        why: RedisQueue.open(Settings(redis_url=own_redis.url, queue_name=why))
+        for why in ("idle", "paused", "no-room", "never-fits", "delayed", "leased")
+    }
+    await queues["paused"].pause()
+    await queues["paused"].push([entry(1, memory_mb=1)])
+    await queues["no-room"].push([entry(1, memory_mb=500), sync_entry(memory_mb=500)])
+    await queues["never-fits"].push([entry(1, memory_mb=5000), sync_entry(memory_mb=5000)])
+    await queues["delayed"].push([entry(1, delay_ms=3_600_000)])
+    await queues["leased"].push([entry(1, memory_mb=1)])
+    await queues["leased"].reserve(capacity, incarnation)
+    workers = [
+        asyncio.create_task(work(queue, capacity, incarnation)) for queue in queues.values() for _ in range(3)
+    ]
 
     async def all_blocked() -> bool:
         return int((await own_admin.info("clients"))["blocked_clients"]) == len(workers)
@@ -151,4 +153,6 @@ async def test_a_worker_with_nothing_to_do_sends_less_than_a_command_a_second(
     for worker in workers:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
-    assert sum(counted.values()) < len(workers), counted
+    for queue in queues.values():
+        await queue.aclose()
+    assert sum(counted.values()) < len(queues), counted

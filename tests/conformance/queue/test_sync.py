@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.models import QueueEntry, SyncTicket
-from common.queue.base import Acked, Cancelled, DeadCall, Reservation
+from common.queue.base import Acked, Cancelled, DeadCall, Extension, Reservation, Trace, Withdrawn
 from common.queue.redis import RedisQueue
 from tests.conformance.queue.entries import MINUTE_MS, ROOMY, entry, ids, is_conserved, room, sync_entry
 from tests.conformance.queue.test_ancestor import expire
@@ -192,6 +192,38 @@ async def test_maintenance_buries_calls_whose_wait_is_over(queue: RedisQueue, ad
     assert rounds == 3
     depth = await queue.depth()
     assert (depth.dead, depth.ready_sync, sum(depth.ready)) == (300, 1, 1)
+
+
+async def test_sync_calls_that_ended_are_known_for_a_minute(
+    queue: RedisQueue, admin: Redis, incarnation: UUID
+) -> None:
+    call, withdrawn = sync_entry(), sync_entry()
+    await queue.push([call])
+    await queue.reply(await reserve_one(queue, incarnation), b"x")
+    assert await queue.withdraw([call.id, withdrawn.id], is_unheard=False) == [
+        Withdrawn.ENDED,
+        Withdrawn.WITHDRAWN,
+    ]
+    await queue.maintain()
+    for one in (call, withdrawn):
+        assert await queue.push([one]) == 0, "its push came late"
+        assert await queue.trace(one.id) is Trace.ENDED
+        await admin.zincrby(queue._keys.ended, -MINUTE_MS, one.id.bytes)
+        assert await queue.trace(one.id) is Trace.UNKNOWN
+    await queue.maintain()
+    assert await admin.exists(queue._keys.ended) == 0
+
+
+async def test_the_reply_of_a_call_whose_api_has_ended_is_left_to_nobody(
+    queue: RedisQueue, admin: Redis, incarnation: UUID
+) -> None:
+    call = sync_entry()
+    await queue.push([call])
+    held = await reserve_one(queue, incarnation)
+    assert await queue.withdraw([call.id], is_unheard=True) == [Withdrawn.RUNNING]
+    assert await queue.extend([held]) == [Extension.HELD]
+    assert await queue.reply(held, b"x") is Acked.UNHEARD
+    assert await left_for(queue, admin, call) == []
 
 
 async def test_any_number_of_late_calls_stand_in_nobodys_way(queue: RedisQueue, incarnation: UUID) -> None:

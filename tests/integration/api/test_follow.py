@@ -240,7 +240,7 @@ async def test_one_follower_too_many_is_told_to_come_later(call: Followed, suffi
     await call.has_followers(2)
     answer = await call.api.get(call.path + suffix)
     assert (answer.status, answer.json["error"]["code"]) == (503, "too_many_followers")
-    assert "this client holds 2 of 4 followers, all clients 2" in answer.headline
+    assert "this client holds 2 of 4 followers, all clients 2" in answer.message
     assert answer.headers["Retry-After"]
     assert status_of(await call.api.get(call.path)) == "queued"
     assert b"millrace_followers 2.0" in (await call.api.get("/metrics")).body

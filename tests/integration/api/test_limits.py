@@ -146,7 +146,7 @@ async def leave_room(api: ServedApi) -> None:
     api.secret = ""
     answer = await api.ask("POST", path, data=b"x" * 999_999)
     assert (answer.status, answer.json["error"]["code"]) == (503, "server_busy")
-    assert "this client holds" in answer.headline
+    assert "this client holds" in answer.message
     api.secret = other
     assert (await api.ask("POST", path, data=b"x" * 1_000_000)).status == 202
     stalls += [await stalled(api, path, other, b"x" * 999_999) for _ in range(2)]

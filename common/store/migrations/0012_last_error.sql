@@ -1,3 +1,4 @@
+-- compatible since: 0011
 -- How the last attempt of a call ended that was given back to be tried again: shown while it waits.
 ALTER TABLE calls
     ADD COLUMN last_detail text NOT NULL DEFAULT '',

@@ -165,6 +165,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_max_bytes_per_s: Annotated[int, Meta(ge=64 * 1024)] = 4 * 1024 * 1024
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
+    # which system calls they may make: millrace's profile has no io_uring and few kinds of sockets; engine: its own
+    seccomp: Literal["millrace", "engine"] = "millrace"
     cpus_per_container: Annotated[float, Meta(ge=0, le=1024)] = 1  # cores' worth of CPU time; 0: no limit
 
     # the command line: where the api is, and the token to show it

@@ -42,6 +42,7 @@ from worker.containers.driver import (
 from worker.containers.firewall import Firewall
 from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config, volume_paths
 from worker.containers.refusals import is_images_fault, is_network_gone, words
+from worker.containers.seccomp import profile
 from worker.containers.usage import read_usage
 
 # More starts at a time make each of them slower: the engine does most of it under one lock.
@@ -86,6 +87,7 @@ class DockerDriver:
             pids_limit=settings.pids_limit,
             cpus=settings.cpus_per_container,
         )
+        self._seccomp: str | None = None if settings.seccomp == "millrace" else ""  # None: to be found out
         self._log_max_bytes_per_s = settings.log_max_bytes_per_s
         self._firewall = firewall
         self._starts = asyncio.Semaphore(CONCURRENT_STARTS)
@@ -228,7 +230,18 @@ class DockerDriver:
 
     async def _create(self, spec: ContainerSpec) -> None:
         async with self._starts, _asking(_CREATE_S, expect=_ANY_ANSWER):
-            await self._docker.containers.create(container_config(spec, self._limits), name=spec.name)
+            config = container_config(spec, self._limits, await self._profile())
+            await self._docker.containers.create(config, name=spec.name)
+
+    async def _profile(self) -> str:
+        """The seccomp profile to name; empty for an engine that has no seccomp, and would refuse any."""
+        if self._seccomp is None:
+            options = (await self._docker.system.info()).get("SecurityOptions") or ()
+            has_seccomp = any("seccomp" in option for option in options)
+            if not has_seccomp:
+                log.warning("the container engine has no seccomp: functions may make all system calls")
+            self._seccomp = profile() if has_seccomp else ""
+        return self._seccomp
 
     def attach(self, name: str) -> AbstractAsyncContextManager[AttachStream]:
         return AttachStream.open(self._socket_path, name, self._read_rate())

@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aiohttp
 import pytest
 from msgspec.structs import replace
 
 from common.models import CallStatus
+from tests.conftest import skip_or_fail
 from tests.integration.worker.bench import Bench
+from tests.load.engine import Engine
+from tests.load.images import compiled
 from tests.shell_image import SHELL_IMAGE, derived_image
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_TOKEN
 from worker.containers.hostconfig import NETWORK_NAME
+from worker.containers.seccomp import profile
 from worker.labels import token_of
 
 MB = 1024 * 1024
@@ -94,6 +100,37 @@ async def test_limits_hold_and_the_machine_stays_unnamed(bench: Bench) -> None:
     assert lines[3] == "no more processes"
 
 
+SYSCALLS = Path(__file__).with_name("syscalls.c")
+NONE, EPERM, ENOSYS = 0, 1, 38
+
+
+async def tried(bench: Bench, **settings: str) -> dict[str, int]:
+    """What came of each thing that syscalls.c tries, in a function's container."""
+    if shutil.which("gcc") is None:
+        skip_or_fail("gcc is not installed: ./deploy/test installs it as root")
+    async with Engine.open() as engine:
+        image = await compiled(engine, "millrace-test/syscalls", SYSCALLS)
+    call_id = await bench.submit("", image=image)
+    async with bench.worker(**settings):
+        await bench.finished(call_id)
+    lines = (await bench.result(call_id)).decode().splitlines()
+    return {name: int(came) for name, came in (line.split() for line in lines)}
+
+
+async def test_io_uring_odd_sockets_and_the_kernels_tables_are_out_of_reach(bench: Bench) -> None:
+    came = await tried(bench)
+    refused = dict.fromkeys(("io_uring", "vsock", "alg", "namespace", "keys"), EPERM)
+    works = dict.fromkeys(("inet", "inet6", "unix", "thread", "child"), NONE)
+    masked = dict.fromkeys(("slabinfo", "kallsyms", "modules"), 0)
+    assert came.pop("vsock_32_bit", EPERM) == EPERM
+    assert came == refused | works | masked | {"clone3": ENOSYS}
+
+
+async def test_the_engines_own_profile_is_a_setting(bench: Bench) -> None:
+    came = await tried(bench, seccomp="engine")
+    assert (came["namespace"], came["inet"], came["slabinfo"]) == (EPERM, NONE, 0)
+
+
 async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) -> None:
     call_id = await bench.submit("sleep 30", memory=48)
     async with bench.worker(drain_s=0.1):
@@ -101,9 +138,10 @@ async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) 
         (shown,) = json.loads(await docker("inspect", container.id))
     (bare,) = json.loads(await _inspect_bare())
     told, untouched = shown["HostConfig"], bare["HostConfig"]
+    assert set(told.pop("MaskedPaths")) > set(untouched.pop("MaskedPaths"))
     expected = {
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true"],
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={profile()}"],
         "ReadonlyRootfs": True,
         "Mounts": [
             {

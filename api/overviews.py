@@ -105,7 +105,12 @@ class Worker(Struct, frozen=True, kw_only=True):
     incarnation: UUID
     host: str
     slots: int
-    memory_mb: int
+    memory_mb: Annotated[
+        int, Meta(description="What its calls may use: its part, where a machine has several.")
+    ]
+    memory_problem: Annotated[
+        str | UnsetType, Meta(description="That the workers of its machine may use more than that has.")
+    ] = UNSET
     network: Annotated[
         str,
         Meta(

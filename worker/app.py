@@ -48,8 +48,9 @@ from worker.livelogs import LiveLogs
 from worker.loop import ReserveLoop
 from worker.metrics import Metrics
 from worker.recorder import Recorder
-from worker.resources import budget_for
+from worker.resources import ResourceBudget, budget_for, usable_memory_mb
 from worker.runs import Runs, Verdict
+from worker.sharing import MemorySharing, machine
 from worker.spool import Spool
 from worker.sweep import Sweeper
 
@@ -74,6 +75,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     leases: LeaseKeeper
     heartbeat: Heartbeat
     sweeper: Sweeper
+    sharing: MemorySharing
     firewall: Firewall | None
 
     def why_not_ready(self) -> str | None:
@@ -93,6 +95,7 @@ class Worker(Struct, frozen=True, kw_only=True):
                 self.leases,
                 self.heartbeat,
                 self.sweeper,
+                self.sharing,
             )
             if self.firewall is not None:
                 chores = (*chores, self.firewall)
@@ -102,6 +105,7 @@ class Worker(Struct, frozen=True, kw_only=True):
             log.info("draining", calls=len(self.runs), drain_s=drain_s)
             self.metrics.draining.set(1)
             self.heartbeat.drain()
+            self.sharing.drain()
             self.loop.stop()
             await asyncio.wait({looping}, timeout=drain_s)
             self.runs.stop_all(Verdict.DRAINED)
@@ -137,7 +141,7 @@ async def _start(
 
 
 async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, stack: AsyncExitStack) -> Worker:
-    budget = budget_for(settings)
+    budget, machine_mb = _budget(settings)
     patience = _Patience()
     store = await patience.reach("Postgres", lambda: PostgresStore.open(settings))
     stack.push_async_callback(store.aclose)
@@ -152,7 +156,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     network = partial(_network, settings, firewall)
 
     async def register() -> None:
-        await store.register_worker(incarnation, host, budget.slots, budget.memory_mb, network())
+        await store.register_worker(incarnation, host, budget.slots, budget.memory_mb, network(), machine())
 
     await patience.reach("Postgres", register)
     stack.push_async_callback(_forget, store, incarnation)
@@ -161,6 +165,8 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
     stack.push_async_callback(images.aclose)
     pool = ContainerPool(driver, _pool_limits(settings), lambda: budget.free_mb)
     stack.push_async_callback(pool.aclose)
+    sharing = MemorySharing(store, budget, incarnation, machine_mb, pool.make_room, settings)
+    await patience.reach("Postgres", sharing.look)
 
     runs = Runs()
     finished = FinishedRecorder(store)
@@ -191,8 +197,19 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         leases=LeaseKeeper(queue, store, runs, metrics, settings.lease_s),
         heartbeat=Heartbeat(store, sweeper, incarnation, register, network, settings),
         sweeper=sweeper,
+        sharing=sharing,
         firewall=firewall,
     )
+
+
+def _budget(settings: Settings) -> tuple[ResourceBudget, int]:
+    """What this worker may use, without memory where its part of the machine's is still to be told; and all of that."""
+    budget = budget_for(settings)
+    if settings.worker_memory_mb:
+        return budget, usable_memory_mb()
+    machine_mb = budget.memory_mb
+    budget.resize(0)
+    return budget, machine_mb
 
 
 def _is_in_use(labels: dict[str, str], runs: Runs, pool: ContainerPool) -> bool:

@@ -76,6 +76,17 @@ class ResourceBudget:
             total_mb=self.memory_mb,
         )
 
+    @property
+    def used_mb(self) -> int:
+        """The memory of calls under way."""
+        return self.memory_mb - self.free_mb
+
+    def resize(self, memory_mb: int) -> None:
+        """Have that much memory from now on. Where calls use more, nothing is granted until they use less."""
+        self.free_mb += memory_mb - self.memory_mb
+        self.memory_mb = memory_mb
+        self.freed()
+
     def _owed_to(self, lane: Lane) -> int:
         """How many slots the lane lacks of its minimum."""
         return max(0, self._min_slots.get(lane, 0) - self._used[lane])

@@ -34,6 +34,7 @@ def _worker(known: steering.KnownWorker) -> Worker:
         host=known.host,
         slots=known.slots,
         memory_mb=known.memory_mb,
+        memory_problem=known.memory_problem or UNSET,
         network=known.network,
         network_problem=known.network_problem or UNSET,
         started_at=timestamp(known.started_at),

@@ -27,6 +27,7 @@ from common.models import (
     RouteRevision,
     Token,
 )
+from common.store.machine import MemoryShare, MemoryUse
 from common.store.steering import Steering
 from common.store.upkeep import Upkeep
 
@@ -421,8 +422,19 @@ class Datastore(LogStore, TokenStore, Steering, Upkeep, Protocol):
         slots: int,
         memory_mb: int,
         network: WorkerNetwork = UNKNOWN_NETWORK,
+        machine: str = "",
     ) -> None:
-        """Make the incarnation known, with a fresh heartbeat. Must come before it reserves or creates a container."""
+        """Make the incarnation known, with a fresh heartbeat. Must come before it reserves or creates a container.
+
+        Workers with the same *machine* share its memory; without one it shares with nobody.
+        """
+        ...
+
+    async def share_memory(self, incarnation: UUID, use: MemoryUse) -> MemoryShare | None:
+        """Write what the worker uses, and what it may use beside the machine's other live workers, which comes back.
+
+        One after the other for all workers of a machine. None, and nothing happens, if the incarnation is not known.
+        """
         ...
 
     async def heartbeat(

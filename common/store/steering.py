@@ -42,13 +42,15 @@ class KnownWorker(Struct, frozen=True, kw_only=True):
     """An incarnation, and the async calls that it runs (sync ones have no row yet).
 
     ``state``: ``live``; ``draining``, it takes no more calls; ``late``, heartbeats are missing; ``lost``, its heartbeat
-    is stale, so its calls run elsewhere. ``network`` and ``network_problem``: see WorkerNetwork.
+    is stale, so its calls run elsewhere. ``memory_problem``: see MemoryShare. ``network`` and
+    ``network_problem``: see WorkerNetwork.
     """
 
     incarnation: UUID
     host: str
     slots: int
     memory_mb: int
+    memory_problem: str
     network: str
     network_problem: str
     started_at: datetime

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from common.store.base import UNKNOWN_NETWORK, WorkerNetwork
 from common.store.database import OnDatabase
+from common.store.machine import MemoryShare, MemoryUse, share
 from common.store.queries import query
 from common.store.steering import KnownWorker, RunningCall
 
@@ -20,12 +21,37 @@ class Workers(OnDatabase):
         slots: int,
         memory_mb: int,
         network: WorkerNetwork = UNKNOWN_NETWORK,
+        machine: str = "",
     ) -> None:
         async with self._database.connection() as connection:
             await connection.execute(
                 query("register_worker"),
-                *(incarnation, host, slots, memory_mb, network.state, network.problem),
+                *(incarnation, host, slots, memory_mb, network.state, network.problem, machine),
             )
+
+    async def share_memory(self, incarnation: UUID, use: MemoryUse) -> MemoryShare | None:
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(
+                query("lock_machine"), incarnation, self._settings.heartbeat_stale_s
+            )
+            others = [
+                MemoryUse(
+                    machine_mb=row["machine_mb"],
+                    has_mb=row["memory_mb"],
+                    shares=row["shares_memory"],
+                    is_draining=row["is_draining"],
+                )
+                for row in rows
+                if row["incarnation"] != incarnation
+            ]
+            if len(others) == len(rows):
+                return None
+            part = share(use, others)
+            await connection.execute(
+                query("share_memory"),
+                *(incarnation, part.has_mb, use.machine_mb, use.shares, part.problem),
+            )
+        return part
 
     async def heartbeat(
         self, incarnation: UUID, network: WorkerNetwork = UNKNOWN_NETWORK, *, is_draining: bool = False

@@ -34,6 +34,7 @@ class Worker(msgspec.Struct):
     is_live: bool
     network: str = ""
     network_problem: str = ""
+    memory_problem: str = ""
     state: str = ""
     running: list[Running] = []
 
@@ -58,6 +59,8 @@ async def workers_command(api: Api, as_json: bool) -> None:
     for worker in workers:
         if worker.is_live and worker.network_problem:
             api.terminal.note(f"{worker.host}: functions can reach this machine: {worker.network_problem}")
+        if worker.is_live and worker.memory_problem:
+            api.terminal.note(f"{worker.host}: memory may run out: {worker.memory_problem}")
     if any(worker.running for worker in workers):
         api.terminal.line()
         calls = [_running_row(worker, call) for worker in workers for call in worker.running]

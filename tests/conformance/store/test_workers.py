@@ -2,6 +2,7 @@ import asyncio
 
 from common.models import new_id
 from common.settings import Settings
+from common.store.machine import MemoryUse
 from common.store.postgres import PostgresStore
 from tests.conformance.store.samples import a_call, claim, submit
 
@@ -76,3 +77,39 @@ async def test_the_identity_of_the_database_never_changes(store: PostgresStore, 
     finally:
         await again.aclose()
     assert len(identities) == 1
+
+
+# -- the memory of a machine -----------------------------------------------------------------------------------------
+
+
+async def test_workers_that_start_together_share_their_machine_and_no_other(store: PostgresStore) -> None:
+    ids, elsewhere, unknown = [new_id() for _ in range(4)], new_id(), new_id()
+    for incarnation in ids:
+        await store.register_worker(incarnation, "host", 1, 0, machine="one")
+    await store.register_worker(elsewhere, "host", 1, 0, machine="two")
+    use = MemoryUse(machine_mb=1000, has_mb=0, shares=True)
+    parts = await asyncio.gather(*(store.share_memory(incarnation, use) for incarnation in ids))
+    assert sum(part.has_mb for part in parts if part) == 1000
+    assert sorted(worker.memory_mb for worker in await store.get_workers(9, 9)) == [0, 250, 250, 250, 250]
+    alone = await store.share_memory(elsewhere, use)
+    assert alone is not None
+    assert alone.has_mb == 1000
+    assert await store.share_memory(unknown, use) is None
+
+
+async def test_what_a_dead_or_removed_worker_had_is_free(store: PostgresStore) -> None:
+    removed, stale, left = new_id(), new_id(), new_id()
+    use = MemoryUse(machine_mb=900, has_mb=0, shares=True)
+    for incarnation in (removed, stale, left):
+        await store.register_worker(incarnation, "host", 1, 0, machine="one")
+    for incarnation in (removed, stale, left):
+        part = await store.share_memory(incarnation, use)
+        assert part is not None
+        assert part.has_mb == 300
+    await store.remove_worker(removed)
+    async with store.get_database().acquire() as connection:
+        query = "UPDATE workers SET heartbeat_at = now() - interval '21 s' WHERE incarnation = $1"
+        await connection.execute(query, stale)
+    part = await store.share_memory(left, use)
+    assert part is not None
+    assert part.has_mb == 900

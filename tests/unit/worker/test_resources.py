@@ -136,3 +136,15 @@ def test_slots_stay_empty_for_the_sync_lane_and_the_async_one_has_a_claim() -> N
 def test_with_few_slots_no_lane_has_a_minimum() -> None:
     assert lanes(budget_for(Settings(worker_slots=2, worker_memory_mb=100))) == (2, 2, 0)
     assert lanes(budget_for(Settings(worker_slots=4, worker_memory_mb=100))) == (4, 3, 1)
+
+
+def test_a_smaller_part_grants_nothing_until_its_calls_fit_in() -> None:
+    budget = ResourceBudget(slots=4, memory_mb=1000)
+    grants = [budget.grant(Lane.ASYNC, 300) for _ in range(3)]
+    budget.resize(500)
+    assert (budget.used_mb, budget.capacity()) == (900, None)
+    for grant in grants[:2]:
+        grant.give_back()
+    capacity = budget.capacity()
+    assert capacity is not None
+    assert (capacity.free_mb, capacity.total_mb) == (200, 500)

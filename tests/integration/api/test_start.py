@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from api.app import _start, create_runner
 from api.connections import Connections
-from api.keys import CONNECTIONS
+from api.keys import CONNECTIONS, SETTINGS
 from api.metrics import Metrics
 from common.errors import SettingsError
 from common.settings import Settings
@@ -130,6 +130,7 @@ async def test_a_host_that_is_not_here_is_named(settings: Settings) -> None:
     unheld = replace(settings, host="192.0.2.1", port=free_port())
     app = web.Application()
     app[CONNECTIONS] = Connections(1000, Metrics())
+    app[SETTINGS] = unheld
     runner = create_runner(app)
     with pytest.raises(SettingsError) as caught:
         await _start(runner, unheld)

@@ -74,4 +74,4 @@ async def all_goes_on(bench: Bench, settings: Settings) -> None:
 
 async def turns_were_taken(api: ServedApi) -> bool:
     turns = {row["name"] for row in await api.store.get_database().fetch("SELECT name FROM turns")}
-    return "retention" in turns and len(turns) == 2
+    return turns >= {"retention", "revisions"} and len(turns) == 3

@@ -64,7 +64,7 @@ class DeadLetters:
             await self._store.settle_dead(ids)
             self._announcer.tell(ids)
             await self._queue.bury(ids)
-            _log.warning("calls were given up", calls=[str(call_id) for call_id in ids])
+            _log.warning("calls were given up", call_ids=[str(call_id) for call_id in ids])
 
     async def _end_of(self, dead: DeadCall) -> Outcome:
         if dead.deliveries:
@@ -78,6 +78,6 @@ class DeadLetters:
         try:
             call = decode_call(ticket.message)
         except msgspec.MsgspecError:
-            _log.exception("a sync call can't be read, and is not recorded", call=str(dead.id))
+            _log.exception("a sync call can't be read, and is not recorded", call_id=dead.id)
             return
         self._recorder.add(replace(call, payload=None, attempt=dead.deliveries), outcome)

@@ -177,7 +177,7 @@ class Following:
             except StoreUnavailableError as error:
                 self._outage.began(error)
             except Exception:  # noqa: BLE001 - the task's outermost guard: one bad read must not end all reading
-                _log.exception("reading followed calls failed", calls=len(stale))
+                _log.exception("reading followed calls failed", count=len(stale))
             self._stale |= stale
             self._has_stale.set()
             await asyncio.sleep(RETRY_S)

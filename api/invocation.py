@@ -99,7 +99,7 @@ class Submitter:
             async with asyncio.timeout(FLUSH_S):
                 await self._is_idle.wait()
         except TimeoutError:
-            _log.error("calls were not stored before the end", calls=len(self._waiting))
+            _log.error("calls were not stored before the end", count=len(self._waiting))
         finally:
             self._task.cancel()
             await asyncio.wait({self._task})

@@ -6,9 +6,7 @@ shows nothing of itself (500, internal server error). Who may ask at all is deci
 
 import asyncio
 import math
-import re
 import time
-from uuid import uuid4
 
 import structlog
 from aiohttp import web
@@ -28,7 +26,7 @@ from common.errors import (
     RateLimitedError,
     UnavailableError,
 )
-from common.models import Error, ErrorBody
+from common.models import Error, ErrorBody, request_id_from
 from common.telemetry.logs import get_logger
 from common.wording import one_line
 
@@ -68,7 +66,6 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
 STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping")
 
 _log = get_logger("http")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class APIError(Exception):
@@ -128,9 +125,9 @@ def error_response(error: APIError) -> web.Response:
 @web.middleware
 async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, which every log line of it carries, and the response its common headers."""
-    given = request.headers.get("X-Request-Id", "")
-    request_id = request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    request_id = request[REQUEST_ID] = request_id_from(request.headers)
     started_s = time.perf_counter()
+    structlog.contextvars.clear_contextvars()  # of the request before, on this connection
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         response = await handler(request)
         elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)

@@ -52,7 +52,7 @@ class Oversized:
             self._announcer.tell(ended)
             self._metrics.finished.labels(CallStatus.ERROR, Reason.KILLED, Detail.NO_CAPACITY).inc(len(ended))
             _log.warning(
-                "calls were ended: no worker is large enough", calls=len(ended), largest_mb=largest_mb
+                "calls were ended: no worker is large enough", count=len(ended), largest_mb=largest_mb
             )
         await self._queue.cancel(ended)
         await self._clear_head(largest_mb)

@@ -77,7 +77,7 @@ class Pusher:
             async with asyncio.timeout(FLUSH_S):
                 await self._is_idle.wait()
         except TimeoutError:
-            _log.warning("calls were not pushed before the end", calls=len(self._waiting))
+            _log.warning("calls were not pushed before the end", count=len(self._waiting))
         finally:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -121,7 +121,7 @@ class Pusher:
             self._note(error)
             return waiting[start:]
         except Exception:  # noqa: BLE001 - the task's outermost guard: one bad push must not end all pushing
-            _log.exception("push failed", calls=len(waiting) - start)
+            _log.exception("push failed", count=len(waiting) - start)
             self._admission.hear(is_full=False)  # nothing may be left here to find that out with
         return []
 

@@ -199,7 +199,9 @@ class Reconciler:
         ended = await self._store.settle_cancelled(CANCELLED_MAX)
         if ended:
             self._metrics.finished.labels(CallStatus.CANCELLED, Reason.CLIENT_REQUEST, "").inc(len(ended))
-            _log.info("calls were cancelled whose worker is gone", calls=[str(call_id) for call_id in ended])
+            _log.info(
+                "calls were cancelled whose worker is gone", call_ids=[str(call_id) for call_id in ended]
+            )
             await self._queue.announce(ended)
             await self._queue.cancel(ended)
 
@@ -218,7 +220,7 @@ class Reconciler:
 
 def _report(restoring: Restoring) -> None:
     for cause, restored in restoring.restored.items():
-        _log.warning("calls were missing in the queue and are back", calls=restored, cause=cause)
+        _log.warning("calls were missing in the queue and are back", count=restored, cause=cause)
 
 
 def _cause_to_sweep(memory: Memory, life: Life, now_s: float) -> str | None:

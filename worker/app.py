@@ -102,7 +102,7 @@ class Worker(Struct, frozen=True, kw_only=True):
             tasks = [group.create_task(keep_running(chore)) for chore in chores]
             looping = group.create_task(self.loop.run())
             await stop.wait()
-            log.info("draining", calls=len(self.runs), drain_s=drain_s)
+            log.info("draining", count=len(self.runs), drain_s=drain_s)
             self.metrics.draining.set(1)
             self.heartbeat.drain()
             self.sharing.drain()

@@ -57,6 +57,7 @@ class Heartbeat:
         self._wake.set()
 
     async def run(self) -> None:
+        is_missing = False
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
@@ -66,9 +67,15 @@ class Heartbeat:
                 await self._beat()
             except StoreUnavailableError as error:
                 self._cause = cause_of(error)
-                log.warning("heartbeat not written", cause=self._cause)
+                if not is_missing:
+                    log.warning("heartbeat not written", cause=self._cause)
+                is_missing = True
                 self._sweeper.hold()
             else:
+                if is_missing:
+                    silent_s = time.monotonic() - self._written_at
+                    log.warning("heartbeat written again", silent_s=round(silent_s, 1))
+                is_missing = False
                 self._written_at = time.monotonic()
                 self._sweeper.hear()
 

@@ -130,7 +130,7 @@ class Intake:
         try:
             await self._queue.release(reservations)
         except UnavailableError:
-            log.warning("reservations not released, their leases will expire", calls=len(reservations))
+            log.warning("reservations not released, their leases will expire", count=len(reservations))
 
 
 def _sync_run(reservation: Reservation) -> Run | None:

@@ -66,7 +66,7 @@ class LiveLogs:
             try:
                 await self._write()
             except StoreUnavailableError:
-                log.warning("logs of running calls not written", calls=len(self._growing))
+                log.warning("logs of running calls not written", count=len(self._growing))
             except Exception:
                 log.exception("logs of running calls can't be written")
             await asyncio.sleep(INTERVAL_S)

@@ -8,7 +8,10 @@ Its wait on the queue goes on while it reserves: giving one up costs a connectio
 import asyncio
 import time
 
+import structlog
+
 from common.errors import UnavailableError
+from common.models import request_id_of
 from common.queue.base import Capacity, Lane
 from common.telemetry.logs import get_logger
 from worker.backoff import Backoff
@@ -95,19 +98,25 @@ class ReserveLoop:
             taken = await self._intake.take(capacity)
             self._reserved_at = time.monotonic()
             self._retries.reset()
-            self._trouble = None
+            self._recovered()
             for run in taken.runs:
                 self._start(group, run)
             if not (taken.runs and taken.has_left):
                 await self._idle(_lanes(self._budget.capacity()), taken)
         except UnavailableError as error:
+            if self._trouble != error.message:
+                log.warning("no calls are taken for now", slug=error.slug, cause=cause_of(error))
             self._trouble = error.message
-            log.warning("no calls are taken for now", slug=error.slug, cause=cause_of(error))
             await self._rest(self._retries.next_s())
         except Exception as error:  # what nobody expected must not end the calls that run
             self._trouble = "an unexpected error"
             log.exception("no calls are taken for now", cause=f"{type(error).__name__}: {cause_of(error)}")
             await self._rest(self._retries.next_s())
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            log.warning("calls are taken again")
+        self._trouble = None
 
     async def _check_engine(self) -> None:
         now = time.monotonic()
@@ -122,6 +131,10 @@ class ReserveLoop:
         group.create_task(self._carry(run), name=f"call {run.call.id}")
 
     async def _carry(self, run: Run) -> None:
+        """Run it in a task of its own: all lines of the log from here on carry the ids of call and request."""
+        structlog.contextvars.bind_contextvars(
+            call_id=run.call.id, request_id=request_id_of(run.call.headers)
+        )
         try:
             await self._executor.execute(run)
         finally:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from common.errors import UnavailableError
-from common.models import Call, Outcome, SyncReply, encode_reply
+from common.models import Call, Outcome, SyncReply, encode_reply, request_id_of
 from common.queue.announcer import Announcer
 from common.queue.base import Acked, MessageQueue, Reservation
 from common.store.base import ClaimRequest, Datastore, LogChunk, Settlement
@@ -129,13 +129,16 @@ class Recorder:
     async def run(self) -> None:
         """Commit group after group until cancelled."""
         backoff = Backoff(0.1, 5)
+        is_waiting = False
         while True:
             await self._arrived.wait()
             batch = self._next_batch()
             try:
                 await self._commit(batch)
             except UnavailableError as error:
-                log.warning("outcomes wait for the store", calls=len(self._waiting))
+                if not is_waiting:
+                    log.warning("outcomes wait for Postgres", count=len(self._waiting))
+                is_waiting = True
                 if len(batch) > 1:
                     self._batch_max = len(batch) // 2
                 await self._keep(self._waiting)
@@ -144,6 +147,9 @@ class Recorder:
                 await backoff.sleep()
             else:
                 self._metrics.outcomes_waiting.set(len(self._waiting))
+                if is_waiting:
+                    log.warning("outcomes are recorded again", still_waiting=len(self._waiting))
+                is_waiting = False
                 backoff.reset()
                 self._batch_max = min(BATCH_MAX, self._batch_max * 2)
                 if not self._waiting:
@@ -208,7 +214,7 @@ class Recorder:
         try:
             await self._queue.ack(reservations)
         except UnavailableError:
-            log.warning("calls not acked", calls=len(reservations))
+            log.warning("calls not acked", count=len(reservations))
 
     async def show(self, run: Run, started_at: datetime, call_log: CallLog) -> None:
         """Show of a run that lasts when it began, and its log as it grows, until cancelled; its end says both again."""
@@ -276,6 +282,7 @@ class Recorder:
         log.info(
             "call finished",
             call_id=call.id,
+            request_id=request_id_of(call.headers),
             app=call.app_name,
             path=call.path,
             status=outcome.status,

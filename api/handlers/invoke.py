@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import structlog
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -22,6 +23,7 @@ from api.clients import CLIENT
 from api.headers import ANSWER_HEADERS, answer_headers, function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.keys import ADMISSION, BODIES, METRICS, QUOTAS, ROUTES, SETTINGS, SUBMITTER, SYNC
+from api.middlewares import REQUEST_ID
 from api.new_calls import async_call, sync_call
 from api.parameters import app_name_of, route_path_of, url_of
 from api.priorities import check_priority
@@ -37,7 +39,7 @@ from common.errors import (
     InvalidPriorityError,
     MillraceError,
 )
-from common.models import MAX_DELAY_S, MAX_PRIORITY, TYPE_ASYNC, CallStatus, Route, new_id
+from common.models import MAX_DELAY_S, MAX_PRIORITY, TYPE_ASYNC, CallStatus, Route, new_id, with_request_id
 from common.wording import shown
 
 IGNORED = "Millrace-Ignored"
@@ -75,6 +77,7 @@ async def _invoke(request: web.Request, asked: CIMultiDictProxy[str]) -> web.Res
     try:
         found = await _find(request)
         call_id = new_id()
+        structlog.contextvars.bind_contextvars(call_id=call_id)
         request[ANSWER_HEADERS] = answer_headers(call_id, found.route.headers)
         settings = request.app[SETTINGS]
         async with request.app[BODIES].body(request, settings.body_max_bytes) as payload:
@@ -172,7 +175,9 @@ def _of_request(request: web.Request) -> dict[str, Any]:
     return {
         "method": request.method,
         "url": str(url_of(request)),
-        "headers": function_headers(request.headers, with_cookies=request.app[OWN_ORIGIN]),
+        "headers": with_request_id(
+            function_headers(request.headers, with_cookies=request.app[OWN_ORIGIN]), request[REQUEST_ID]
+        ),
     }
 
 

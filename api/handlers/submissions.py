@@ -18,7 +18,7 @@ from api.headers import function_headers
 from api.idempotency import IDEMPOTENCY_KEY, REPLAYED, idempotency_key, key_of
 from api.invocation import Accepted
 from api.keys import ADMISSION, BODIES, METRICS, QUOTAS, ROUTES, SETTINGS, SUBMITTER
-from api.middlewares import api_error_of, error_body
+from api.middlewares import REQUEST_ID, api_error_of, error_body
 from api.new_calls import async_call
 from api.parameters import app_name_of, url_of
 from api.priorities import check_priority
@@ -33,7 +33,7 @@ from common.errors import (
     QuotaExceededError,
     RoutesNotFoundError,
 )
-from common.models import new_id
+from common.models import new_id, with_request_id
 from common.store.base import Submission
 from common.telemetry.logs import get_logger
 
@@ -149,7 +149,7 @@ def _headers(request: web.Request, asked: AskedCall) -> dict[str, list[str]]:
     headers = asked.headers.copy()
     if _TRACE[0] not in headers:
         headers.extend((name, value) for name in _TRACE for value in request.headers.getall(name, ()))
-    return function_headers(CIMultiDictProxy(headers))
+    return with_request_id(function_headers(CIMultiDictProxy(headers)), request[REQUEST_ID])
 
 
 async def _refusal(request: web.Request, submission: Submission) -> MillraceError | None:

@@ -27,6 +27,7 @@ from common.models.ids import AFTER_ALL_IDS, ID_SLACK_S, id_bounds, new_id, pars
 from common.models.image import ImageReference, parse_image
 from common.models.outcome import Detail, LogMarks, Outcome
 from common.models.registries import listed, may_pull, may_use_local
+from common.models.request_id import request_id_from, request_id_of, with_request_id
 from common.models.retry import RetryPolicy
 from common.models.route import (
     BODY_BASE64,
@@ -132,5 +133,8 @@ __all__ = [
     "normalize_path",
     "parse_id",
     "parse_image",
+    "request_id_from",
+    "request_id_of",
     "validate_app_name",
+    "with_request_id",
 ]

@@ -57,4 +57,4 @@ class Announcer:
             try:
                 await self._queue.announce(ids)
             except Exception:  # noqa: BLE001 - the task's outermost guard: one bad message must not end all of them
-                _log.exception("announcing failed", calls=len(ids))
+                _log.exception("announcing failed", count=len(ids))

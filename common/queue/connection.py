@@ -22,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.errors import QueueFullError, QueueUnavailableError
 from common.queue.server import RedisServer
+from common.telemetry.reach import Reach
 
 CONNECT_S = 2.0
 SENTINEL_S = 0.5  # for each sentinel that is asked
@@ -44,6 +45,7 @@ class RedisLink:
     def __init__(self, url: str) -> None:
         """Does not connect. Raises SettingsError for an address that isn't one."""
         self.server = RedisServer(url)
+        self._reach = Reach("redis")
         self._pools = (_pool(self.server), _pool(self.server))
         self.commands, self.waits = (Redis.from_pool(pool) for pool in self._pools)
 
@@ -52,15 +54,26 @@ class RedisLink:
 
         Raises QueueFullError when Redis has no memory left, else QueueUnavailableError."""
         try:
-            return await _in_time(operation)
+            return await self._told(operation)
         except UNREACHABLE as error:
             if not (await self._drop_if_lost(error) and again):
-                raise _queue_error(error) from error
+                raise self._error(error) from error
         try:
-            return await _in_time(operation)
+            return await self._told(operation)
         except UNREACHABLE as error:
             await self._drop_if_lost(error)
-            raise _queue_error(error) from error
+            raise self._error(error) from error
+
+    async def _told(self, operation: Callable[[], Awaitable[Any]]) -> Any:
+        answer = await _in_time(operation)
+        self._reach.answered()
+        return answer
+
+    def _error(self, error: BaseException) -> QueueFullError | QueueUnavailableError:
+        found = _queue_error(error)
+        if isinstance(found, QueueUnavailableError):
+            self._reach.failed(error)
+        return found
 
     @asynccontextmanager
     async def own_connection(self) -> AsyncIterator[AbstractConnection]:

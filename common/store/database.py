@@ -19,6 +19,7 @@ from common.store import server
 from common.store.migrate import migrate
 from common.store.seats import Seats
 from common.store.server import PostgresServer, is_full, is_wrong
+from common.telemetry.reach import Reach
 
 ACQUIRE_TIMEOUT_S = 10.0  # also the limit of giving one back
 SLOWEST_BYTES_PER_S = 1024 * 1024  # of a way that large values are sent on
@@ -105,6 +106,7 @@ class Database:
         self.pool = pool
         self._server = server
         self._seats = Seats(size)
+        self._reach = Reach("postgres")
 
     @classmethod
     async def open(cls, url: str, pool_max: int = 8) -> Self:
@@ -137,7 +139,7 @@ class Database:
         After an answer that came too late no connection is used again: the way to Postgres may be dead, though nothing
         broke off, and to find that out with each would take as long.
         """
-        with away_is_unavailable():
+        with self._told(), away_is_unavailable():
             connection = await self._acquire()
             try:
                 yield connection
@@ -154,6 +156,21 @@ class Database:
                     await self.pool.release(connection, timeout=ACQUIRE_TIMEOUT_S)
                 finally:
                     self._seats.give_back()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell whether Postgres answered. An error of another kind is an answer, too."""
+        try:
+            yield
+        except StoreUnavailableError as error:
+            self._reach.failed(error.__cause__)
+            raise
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._reach.answered()
+            raise
+        self._reach.answered()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

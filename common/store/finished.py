@@ -64,7 +64,7 @@ class FinishedRecorder:
             async with asyncio.timeout(FLUSH_S):
                 await self._is_idle.wait()
         except TimeoutError:
-            _log.exception("calls were not recorded before the end", calls=len(self._waiting))
+            _log.exception("calls were not recorded before the end", count=len(self._waiting))
         finally:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -81,7 +81,7 @@ class FinishedRecorder:
             try:
                 await self._record(batch)
             except StoreUnavailableError:
-                _log.warning("ends of sync calls wait for the store", calls=len(self._waiting))
+                _log.warning("ends of sync calls wait for the store", count=len(self._waiting))
                 if len(batch) > 1:
                     self._batch_max = len(batch) // 2
                 await asyncio.sleep(retry_s)

@@ -27,6 +27,7 @@ from common.errors import ContainerVanishedError, EngineUnavailableError
 from common.models import Detail
 from common.settings import Settings
 from common.telemetry.logs import get_logger
+from common.telemetry.reach import Reach
 from worker.containers.attach import AttachStream, Line, ReadRate
 from worker.containers.driver import (
     ContainerInfo,
@@ -90,6 +91,7 @@ class DockerDriver:
         self._seccomp: str | None = None if settings.seccomp == "millrace" else ""  # None: to be found out
         self._log_max_bytes_per_s = settings.log_max_bytes_per_s
         self._firewall = firewall
+        self._reach = Reach("engine")
         self._starts = asyncio.Semaphore(CONCURRENT_STARTS)
         self._plain_volumes: set[str] = set()  # images whose volumes are known to be at no symbolic link
 
@@ -111,6 +113,14 @@ class DockerDriver:
                 await docker.close()
 
     async def check(self) -> None:
+        try:
+            await self._check()
+        except EngineUnavailableError as error:
+            self._reach.failed(error.__cause__ or error)
+            raise
+        self._reach.answered()
+
+    async def _check(self) -> None:
         try:
             await check_engine(self._socket_path)
         except EngineError as error:  # what to do about it is in the cause

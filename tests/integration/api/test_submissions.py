@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from api.call_bodies import decode_calls
 from api.handlers import submissions
 from api.keys import BODIES
+from common.models import Headers, request_id_of
 from common.settings import Settings
 from deploy.local import LocalPostgres
 from tests.integration.api.served import Answer, ServedApi
@@ -101,6 +102,10 @@ async def small_api(settings: Settings) -> AsyncIterator[ServedApi]:
         yield api
 
 
+def without_request_id(headers: Headers) -> Headers:
+    return {name: values for name, values in headers.items() if name != "X-Request-Id"}
+
+
 async def post(api: ServedApi, body: object) -> Answer:
     """Send a body of any size."""
     return await api.ask("POST", CALLS, data=json.dumps(body).encode())
@@ -156,7 +161,11 @@ async def test_a_call_is_stored_with_all_that_was_asked(api: ServedApi) -> None:
     assert (call.method, call.payload, call.priority) == ("PUT", EVERY_BYTE, 2)
     assert (call.timeout, call.memory, call.image) == (3600, 256, "fn/hello:1")
     assert call.url == f"http://127.0.0.1:{api.port}/r/app/deep/er"
-    assert call.headers == {"Content-Type": ["application/x-thing"], "X-Many": ["a", "b", "c"]}
+    assert len(request_id_of(call.headers)) == 32
+    assert without_request_id(call.headers) == {
+        "Content-Type": ["application/x-thing"],
+        "X-Many": ["a", "b", "c"],
+    }
 
 
 async def test_what_is_not_asked_for_has_its_default(api: ServedApi) -> None:
@@ -165,7 +174,8 @@ async def test_what_is_not_asked_for_has_its_default(api: ServedApi) -> None:
     assert not {"timeout", "delay"} & set(await shown(api, call_id))
     (claimed,) = await api.claim()
     call = claimed.call
-    assert (call.method, call.payload, call.priority, call.timeout, call.headers) == ("POST", b"", 0, 99, {})
+    assert (call.method, call.payload, call.priority, call.timeout) == ("POST", b"", 0, 99)
+    assert set(call.headers) == {"X-Request-Id"}
     assert call.url == f"http://127.0.0.1:{api.port}/r/app/"
 
 
@@ -194,8 +204,9 @@ async def test_the_trace_of_the_request_is_the_calls_unless_it_has_one(api: Serv
     items = [{"path": "/hello"}, {"path": "/hello", "headers": {"Traceparent": "not one"}}]
     assert (await api.ask("POST", CALLS, json={"calls": items}, headers=headers)).status == 200
     with_it, with_own = await api.claim()
-    assert with_it.call.headers == {"traceparent": [TRACE], "tracestate": ["a=1"]}
-    assert with_own.call.headers == {"Traceparent": ["not one"]}
+    assert without_request_id(with_it.call.headers) == {"traceparent": [TRACE], "tracestate": ["a=1"]}
+    assert without_request_id(with_own.call.headers) == {"Traceparent": ["not one"]}
+    assert {request_id_of(one.call.headers) for one in (with_it, with_own)} == {TRACE.split("-")[1]}
 
 
 async def test_what_is_wrong_with_a_call_is_named_alone_and_among_others(api: ServedApi) -> None:

@@ -21,6 +21,7 @@ START_REFUSED = "The container can't be started: its user, command or working di
 
 _PULLS = frozenset(
     {
+        Detail.IMAGE_NOT_ALLOWED,  # else it would tell which images are on an engine
         Detail.IMAGE_NOT_FOUND,
         Detail.PULL_DENIED,
         Detail.PULL_FAILED,

@@ -167,6 +167,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pids_limit: Positive = 256
     # which system calls they may make: millrace's profile has no io_uring and few kinds of sockets; engine: its own
     seccomp: Literal["millrace", "engine"] = "millrace"
+    writable_root_mb: Positive = 1024  # what a container whose route has a writable root may write
     cpus_per_container: Annotated[float, Meta(ge=0, le=1024)] = 1  # cores' worth of CPU time; 0: no limit
 
     # the command line: where the api is, and the token to show it

@@ -37,6 +37,7 @@ from worker.containers.firewall import Firewall
 from worker.containers.images import Images
 from worker.containers.pool import ContainerPool
 from worker.containers.slots import PoolLimits
+from worker.disk import DiskWatch
 from worker.executor import Executor
 from worker.health import Health, Watched
 from worker.heartbeat import Heartbeat
@@ -76,6 +77,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     heartbeat: Heartbeat
     sweeper: Sweeper
     sharing: MemorySharing
+    disk: DiskWatch
     firewall: Firewall | None
 
     def why_not_ready(self) -> str | None:
@@ -96,6 +98,7 @@ class Worker(Struct, frozen=True, kw_only=True):
                 self.heartbeat,
                 self.sweeper,
                 self.sharing,
+                self.disk,
             )
             if self.firewall is not None:
                 chores = (*chores, self.firewall)
@@ -198,6 +201,7 @@ async def _assemble(settings: Settings, incarnation: UUID, metrics: Metrics, sta
         heartbeat=Heartbeat(store, sweeper, incarnation, register, network, settings),
         sweeper=sweeper,
         sharing=sharing,
+        disk=DiskWatch(driver, runs, identity, settings),
         firewall=firewall,
     )
 

@@ -17,6 +17,7 @@ from worker.runs import Verdict
 
 TIMED_OUT = "Timed out"
 OUT_OF_MEMORY = "container out of memory, you may want to raise route.memory for this route (now: {}MB)"
+WROTE_TOO_MUCH = "container wrote more to its root than MILLRACE_WRITABLE_ROOT_MB allows"
 SIGNALLED = "container was killed"
 LOG_LINES, LOG_CHARS = 3, 512  # of the end of a log, in the error of a function that exits
 INTERRUPTED = "The worker could not bring the call to its end; a sync call is not run twice"
@@ -46,6 +47,7 @@ class _Judgement(Struct, frozen=True):
 
 _CANCELLED = _Judgement(CallStatus.CANCELLED, Reason.CLIENT_REQUEST)
 _TIMED_OUT = _Judgement(CallStatus.ERROR, Reason.TIMEOUT, Detail.RUN_TIMEOUT, TIMED_OUT)
+_WROTE_TOO_MUCH = _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.DISK_EXCEEDED, WROTE_TOO_MUCH)
 
 
 def judge(ended: Ended, result_max_bytes: int) -> Outcome:
@@ -72,6 +74,8 @@ def _judge(ended: Ended, result_max_bytes: int) -> _Judgement:
         return _TIMED_OUT
     if ended.verdict is Verdict.CANCELLED:
         return _CANCELLED
+    if ended.verdict is Verdict.WROTE_TOO_MUCH:
+        return _WROTE_TOO_MUCH
     if ended.capture.result.overflowed:
         text = f"response is larger than {result_max_bytes} bytes"
         return _Judgement(CallStatus.ERROR, Reason.KILLED, Detail.RESPONSE_TOO_LARGE, text)
@@ -124,6 +128,8 @@ def judge_spoken(spoken: Spoken) -> Outcome:
 
 def _judge_spoken(spoken: Spoken) -> _Judgement:
     answer = spoken.answer
+    if spoken.verdict is Verdict.WROTE_TOO_MUCH:
+        return _WROTE_TOO_MUCH
     if isinstance(answer, Response):
         return _Judgement(CallStatus.SUCCESS)
     if isinstance(answer, ContainerExitedError):

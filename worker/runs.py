@@ -26,6 +26,7 @@ class Verdict(Enum):
 
     TIMED_OUT = "timed_out"
     TOO_LARGE = "too_large"
+    WROTE_TOO_MUCH = "wrote_too_much"
     CANCELLED = "cancelled"
     LOST = "lost"  # another may own the call: write nothing
     DRAINED = "drained"  # this worker stops: give the call back with its attempt

@@ -22,6 +22,7 @@ class Detail(StrEnum):
 
     EXIT_CODE = "exit_code"
     OOM_KILLED = "oom_killed"
+    DISK_EXCEEDED = "disk_exceeded"  # of a route with a writable root
     RUN_TIMEOUT = "run_timeout"
     RESPONSE_TOO_LARGE = "response_too_large"
     IMAGE_NOT_FOUND = "image_not_found"

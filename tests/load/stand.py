@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from deploy.local import LocalPostgres, LocalRedis
 from tests.e2e.system import System, child_of
@@ -17,7 +18,12 @@ from worker.containers.driver import ContainerSpec, Image
 from worker.containers.hostconfig import ContainerLimits, container_config
 
 MEMORY_MB = 128
-LIMITS = {"tmpfs_mb": 64, "pids_limit": 256, "cpus": 1}  # the defaults of the settings
+LIMITS: dict[str, Any] = {
+    "tmpfs_mb": 64,
+    "pids_limit": 256,
+    "cpus": 1,
+    "writable_root_mb": 1024,
+}  # the defaults of the settings
 
 
 RECONCILED = "millrace_calls_reconciled_total"
@@ -98,4 +104,4 @@ async def bare_config(engine: Engine, image: str, network: str, **env: str) -> d
         memory_mb=MEMORY_MB,
         writable_root=False,
     )
-    return container_config(spec, ContainerLimits(network=network, **LIMITS))
+    return container_config(spec, ContainerLimits(network=network, writable_root_mb=1024, **LIMITS))

@@ -9,6 +9,7 @@ exceptions' causes, never to callers.
 import asyncio
 import base64
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -21,6 +22,7 @@ import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 from aiodocker.networks import DockerNetwork
+from msgspec.structs import replace
 
 from common.engine import EngineError, check_engine, socket_path
 from common.errors import ContainerVanishedError, EngineUnavailableError
@@ -41,10 +43,16 @@ from worker.containers.driver import (
     Usage,
 )
 from worker.containers.firewall import Firewall
-from worker.containers.hostconfig import NETWORK_NAME, ContainerLimits, container_config, volume_paths
+from worker.containers.hostconfig import (
+    NETWORK_NAME,
+    TMP,
+    ContainerLimits,
+    container_config,
+    volume_paths,
+)
 from worker.containers.refusals import is_images_fault, is_network_gone, words
 from worker.containers.seccomp import profile
-from worker.containers.usage import read_usage
+from worker.containers.usage import folder_bytes, read_usage
 
 # More starts at a time make each of them slower: the engine does most of it under one lock.
 CONCURRENT_STARTS = 4
@@ -54,6 +62,7 @@ _QUICK_S = 10.0
 _CREATE_S = 30.0
 _START_S = 60.0
 _REMOVE_S = 30.0
+_MEASURE_S = 30.0
 _EXIT_S = 10.0
 _NO_CONNECTION = 900  # aiodocker's own code
 _ANY_ANSWER = range(_NO_CONNECTION)
@@ -87,6 +96,7 @@ class DockerDriver:
             tmpfs_mb=settings.tmpfs_mb,
             pids_limit=settings.pids_limit,
             cpus=settings.cpus_per_container,
+            writable_root_mb=settings.writable_root_mb,
         )
         self._seccomp: str | None = None if settings.seccomp == "millrace" else ""  # None: to be found out
         self._log_max_bytes_per_s = settings.log_max_bytes_per_s
@@ -203,19 +213,33 @@ class DockerDriver:
         return True
 
     async def disk_free_bytes(self) -> int | None:
-        async with _asking(_QUICK_S):
-            root = (await self._docker.system.info()).get("DockerRootDir")
+        root = await self._root()
         try:
-            return (await asyncio.to_thread(shutil.disk_usage, str(root))).free
+            return (await asyncio.to_thread(shutil.disk_usage, root)).free
         except OSError:
             return None
 
+    async def _root(self) -> str:
+        """The folder in which the engine keeps all that it has."""
+        async with _asking(_QUICK_S):
+            return str((await self._docker.system.info()).get("DockerRootDir"))
+
     async def create(self, spec: ContainerSpec) -> None:
+        if spec.writable_root and spec.image.volumes and not self._limits.sees_volumes:
+            folder = f"{await self._root()}/volumes"
+            sees = await asyncio.to_thread(os.access, folder, os.R_OK | os.X_OK)
+            self._limits = replace(self._limits, sees_volumes=sees)
         try:
             await self._healed(partial(self._create, spec))
         except DockerError as error:
-            raise _not_started(error, "Container could not be created") from error
-        if not spec.writable_root and spec.image.id not in self._plain_volumes:
+            if not (spec.writable_root and self._limits.has_quota and "storage-opt" in error.message):
+                raise _not_started(error, "Container could not be created") from error
+            # Its size is watched all the same: see DiskWatch.
+            self._limits = replace(self._limits, has_quota=False)
+            await self.create(spec)
+            return
+        has_read_only_volumes = not (spec.writable_root and self._limits.sees_volumes)
+        if has_read_only_volumes and spec.image.id not in self._plain_volumes:
             await self._check_volumes(spec)
             self._plain_volumes.add(spec.image.id)
 
@@ -336,6 +360,18 @@ class DockerDriver:
         query = {"stream": "false", "one-shot": "true"}
         async with _asking(_QUICK_S), self._http.get(f"/containers/{name}/stats", params=query) as reply:
             return read_usage(await reply.json()) if reply.status == 200 else None
+
+    async def written_bytes(self, container_id: str) -> int:
+        url = f"/containers/{container_id}/json"
+        async with _asking(_MEASURE_S), self._http.get(url, params={"size": "1"}) as reply:
+            shown = await reply.json() if reply.status == 200 else {}
+        volumes = [
+            mount["Source"]
+            for mount in shown.get("Mounts") or ()
+            if mount.get("Type") == "volume" and mount.get("RW") and mount.get("Destination") != TMP
+        ]
+        in_volumes = [await asyncio.to_thread(folder_bytes, volume) for volume in volumes]
+        return (shown.get("SizeRw") or 0) + sum(in_volumes)
 
     async def remove(self, name_or_id: str) -> None:
         with suppress(DockerError):

@@ -25,6 +25,7 @@ LABEL_TOKEN = "millrace.token"  # noqa: S105 - the name of a label
 LABEL_APP = "millrace.app"
 LABEL_PATH = "millrace.path"
 LABEL_HOT = "millrace.hot"  # the container's own name, if it is one of the pool's
+LABEL_WRITABLE = "millrace.writable"  # 1 if its root is
 OWN_LABELS = (
     LABEL_INCARNATION,
     LABEL_INSTALLATION,
@@ -33,6 +34,7 @@ OWN_LABELS = (
     LABEL_APP,
     LABEL_PATH,
     LABEL_HOT,
+    LABEL_WRITABLE,
 )
 
 
@@ -196,6 +198,10 @@ class ContainerDriver(Protocol):
 
     async def usage(self, name: str) -> Usage | None:
         """What it has used so far, None if it does not run."""
+        ...
+
+    async def written_bytes(self, container_id: str) -> int:
+        """What it wrote to its root, and holds in its image's volumes; 0 if it is gone. Takes longer the more it is."""
         ...
 
     async def remove(self, name_or_id: str) -> None:

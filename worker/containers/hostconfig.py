@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from common.models import NETWORK_INTERNET, NETWORK_NONE, Detail
-from worker.containers.driver import OWN_LABELS, ContainerSpec, Image, RefusedError
+from worker.containers.driver import LABEL_WRITABLE, OWN_LABELS, ContainerSpec, Image, RefusedError
 
 NETWORK_NAME = "millrace"
 
@@ -46,6 +46,9 @@ class ContainerLimits(Struct, frozen=True, kw_only=True):
     network: str
     tmpfs_mb: int
     pids_limit: int
+    writable_root_mb: int
+    has_quota: bool = True  # whether the engine can limit a writable root itself
+    sees_volumes: bool = False  # whether the size of volumes can be measured: else none is writable
     cpus: float  # 0: no limit
 
 
@@ -55,7 +58,9 @@ def container_config(spec: ContainerSpec, limits: ContainerLimits, seccomp: str 
         "Image": spec.image.id,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         # An image's labels become its container's, unless the container has them: all of ours are set, empty ones too.
-        "Labels": dict.fromkeys(OWN_LABELS, "") | spec.labels,
+        "Labels": dict.fromkeys(OWN_LABELS, "")
+        | spec.labels
+        | {LABEL_WRITABLE: "1" if spec.writable_root else ""},
         "Hostname": HOSTNAME,
         "AttachStdin": True,
         "AttachStdout": True,
@@ -81,7 +86,8 @@ def host_config(spec: ContainerSpec, limits: ContainerLimits, seccomp: str) -> d
         "MaskedPaths": list(_MASKED_PATHS),
         "ReadonlyRootfs": not spec.writable_root,
         "Mounts": [_tmp(limits)],
-        **_volumes(spec),
+        **_volumes(spec, limits),
+        **_quota(spec, limits),
         "Memory": memory_bytes,
         "MemorySwap": memory_bytes,
         # Not NanoCpus: the engine refuses one that is more than the machine has.
@@ -127,7 +133,13 @@ def _tmp(limits: ContainerLimits) -> dict[str, Any]:
     }
 
 
-def _volumes(spec: ContainerSpec) -> dict[str, Any]:
+def _quota(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
+    if not (spec.writable_root and limits.has_quota):
+        return {}
+    return {"StorageOpt": {"size": f"{limits.writable_root_mb}m"}}
+
+
+def _volumes(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
     """What is to be said of the volumes that the image declares.
 
     The engine makes an anonymous one of each by itself, with what the image holds there and whose it is. Such a volume
@@ -135,7 +147,7 @@ def _volumes(spec: ContainerSpec) -> dict[str, Any]:
     the engine knows no read-only anonymous volumes.
     """
     volumes = volume_paths(spec.image)
-    if spec.writable_root or not volumes:
+    if not volumes or (spec.writable_root and limits.sees_volumes):
         return {}
     return {"ReadonlyPaths": [*_READ_ONLY_PATHS, *volumes]}
 

@@ -1,5 +1,8 @@
 """Reads the engine's statistics, whose shape differs between cgroup v1 and v2. Knows no percentages: see stats.py."""
 
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from worker.containers.driver import Usage
@@ -37,3 +40,13 @@ def _read_usage(shown: dict[str, Any]) -> Usage | None:
 def _disk_bytes(shown: dict[str, Any], operation: str) -> int:
     entries = (shown.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
     return sum(entry["value"] for entry in entries if entry["op"].lower() == operation)
+
+
+def folder_bytes(folder: str) -> int:
+    """What the files below *folder* take of the disk; what can't be read counts as nothing. Blocks."""
+    total = 0
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with suppress(OSError):
+                total += Path(parent, name).lstat().st_blocks * 512
+    return total

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from common.models import CallStatus
+from common.models import CallStatus, Detail
 from tests.conftest import skip_or_fail
 from tests.integration.worker.bench import Bench
 from tests.load.engine import Engine
@@ -193,6 +193,7 @@ async def test_the_engine_is_told_the_allow_list_and_nothing_else(bench: Bench) 
         "millrace.app",
         "millrace.path",
         "millrace.hot",
+        "millrace.writable",
     }
 
 
@@ -276,6 +277,19 @@ async def test_volumes_of_an_image_are_writable_where_the_root_is(bench: Bench, 
         assert await printed(bench, script, image=image, writable_root=True) == "seed\nx\n"
         assert await printed(bench, script, image=image, writable_root=True) == "seed\nx\n"  # not shared
     assert await are_gone(volumes)
+
+
+@pytest.mark.parametrize("folder", ["", "/data"])
+async def test_who_writes_more_than_a_writable_root_may_hold_is_ended(bench: Bench, folder: str) -> None:
+    script = f"busybox dd if=/dev/zero of={folder}/x bs=1M count=8; sleep 60"
+    async with (
+        derived_image("VOLUME /data", script=f"{WITH_DATA}; busybox chmod 777 /data") as image,
+        bench.worker(writable_root_mb=4),
+    ):
+        call_id = await bench.submit(script, image=image, writable_root=True, timeout=60)
+        call = await bench.finished(call_id)
+    assert (call.status, call.detail) == (CallStatus.ERROR, Detail.DISK_EXCEEDED)
+    assert "MILLRACE_WRITABLE_ROOT_MB" in call.error
 
 
 async def test_any_user_may_write_to_tmp_whatever_mode_the_images_has(

@@ -14,6 +14,7 @@ SAID = "10.0.0.7 answered"
 PULLS = (
     Detail.IMAGE_NOT_FOUND,
     Detail.PULL_DENIED,
+    Detail.IMAGE_NOT_ALLOWED,
     Detail.REGISTRY_UNKNOWN,
     Detail.REGISTRY_UNREACHABLE,
     Detail.REGISTRY_TIMEOUT,

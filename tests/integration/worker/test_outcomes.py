@@ -229,7 +229,7 @@ async def test_an_image_that_can_not_be_had_ends_the_call_after_its_last_attempt
     bench: Bench, image: str
 ) -> None:
     call_id = await bench.submit("", image=image)
-    async with bench.worker(max_attempts=2):
+    async with bench.worker(max_attempts=2, registries="docker.io,127.0.0.1:9"):
         call = await bench.finished(call_id)
     assert (call.status, call.reason) == (CallStatus.ERROR, Reason.KILLED)
     assert (call.detail, call.attempt) in (

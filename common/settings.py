@@ -162,7 +162,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     result_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
     log_max_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024
     # how fast stderr of a container is read after the first 2 MiB; faster functions wait
-    log_max_bytes_per_s: Annotated[int, Meta(ge=64 * 1024)] = 4 * 1024 * 1024
+    log_max_bytes_per_s: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024 * 1024
     tmpfs_mb: Positive = 64
     pids_limit: Positive = 256
     # which system calls they may make: millrace's profile has no io_uring and few kinds of sockets; engine: its own

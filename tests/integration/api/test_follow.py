@@ -113,7 +113,7 @@ async def test_a_bad_wait_is_refused_by_its_name(call: Followed, wait: str) -> N
     answer = await call.api.get(f"{call.path}?wait={wait}")
     assert (answer.status, answer.json["error"]["fields"]) == (400, "wait")
     assert answer.json["error"]["code"] == "wait_invalid"
-    assert "0 and 60" in answer.headline
+    assert "0 and 60" in answer.message
 
 
 @pytest.mark.parametrize("wait", ["0", "0.0", ".01", "0.010", "00"])
@@ -469,4 +469,4 @@ async def test_calls_are_listed_by_status(api: ServedApi) -> None:
 async def test_an_unknown_status_is_refused_by_its_name(api: ServedApi, status: str) -> None:
     answer = await api.get(f"{CALLS}?status={status}")
     assert (answer.status, answer.json["error"]["fields"]) == (400, "status")
-    assert all(name in answer.headline for name in CallStatus)
+    assert all(name in answer.message for name in CallStatus)

@@ -298,15 +298,18 @@ async def test_a_process_that_ends_sends_its_followers_away(settings: Settings) 
         call = await a_call(api)
         await call.claim()
         waiting = call.waiting(60)
-        events = asyncio.create_task(api.get(f"{call.path}/events"))
-        log = asyncio.create_task(api.get(f"{call.path}/log?follow=1"))
-        await call.has_followers(3)
-        async with asyncio.timeout(SOON_S):
-            await api._runner.cleanup()
-        assert status_of(await waiting) == "running"
-        assert [event["status"] for event in events_of((await events).body)] == ["running"]
-        with pytest.raises(aiohttp.ClientPayloadError):  # not the whole log
-            await log
+        async with (
+            reading(api, f"{call.path}/events") as events,
+            reading(api, f"{call.path}/log?follow=1") as log,
+        ):
+            assert (await next_event(events))["status"] == "running"
+            await call.has_followers(3)
+            async with asyncio.timeout(SOON_S):
+                await api._runner.cleanup()
+            assert status_of(await waiting) == "running"
+            assert await events.content.read() == b""
+            with pytest.raises(aiohttp.ClientPayloadError):  # not the whole log
+                await log.read()
 
 
 async def test_a_client_that_reads_nothing_is_given_up(

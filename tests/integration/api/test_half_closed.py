@@ -55,7 +55,10 @@ def post(path: str, body: bytes = b"") -> bytes:
     return b"POST " + path.encode() + HOST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
-def test_async_requests_are_all_answered(play: In) -> None:
+def test_async_requests_are_all_answered(play: In, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are answered before the api finds out whether their client is there get no interim answer."""
+    monkeypatch.setattr(half_closed, "PROBE_AFTER_S", 30)
+
     async def scene(api: ServedApi) -> None:
         answers = await said(api, post(await api.create_route(), b"a") * 5)
         assert answers.count(b"HTTP/1.1 202") == 5

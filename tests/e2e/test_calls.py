@@ -36,7 +36,7 @@ async def test_nonzero_exit_is_a_bad_exit(system: System) -> None:
     call_id = await system.submit(await system.create_route("echo why >&2; exit 3"))
     (call,) = await system.finished([call_id])
     assert (call["status"], call["reason"], call["exit_code"]) == ("error", "bad_exit", 3)
-    assert call["error"] == "container exit code 3"
+    assert call["error"] == "container exit code 3; the log ends with: why"
     assert await system.log(call_id) == "why\n"
 
 
@@ -151,7 +151,8 @@ async def test_both_processes_show_their_metrics(system: System) -> None:
     await system.start_worker()
     await system.finished([await system.submit(await system.create_route("exit 1"))])
     async with system._http.get("/metrics") as reply:
-        assert 'millrace_queue_ready{priority="2"} 0.0' in await reply.text()
+        line = f'millrace_queue_ready{{priority="2",queue="{system.queue_name}"}} 0.0'
+        assert line in (await reply.text()).splitlines()
 
     async def counted() -> bool:
         async with system._http.get(f"http://127.0.0.1:{system.worker_port}/metrics") as reply:

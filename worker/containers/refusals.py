@@ -11,9 +11,15 @@ _IMAGES_FAULT = re.compile(
     r"unable to find (user|group)|no matching entries in (passwd|group) file|no users found|"
     r"no command specified|executable file not found|exec format error|exec: .*: (no such file|permission denied|"
     r"not a directory|is a directory)|"
-    r"mkdir .* (not a directory|file exists|read-only file system)|chdir to cwd|"
+    r"mkdir .* (not a directory|file exists)|OCI runtime .*mkdir\S* .*read-only file system|chdir to cwd|"
     r"cannot mount volume over existing file|invalid (volume|mount|working directory|user)|"
     r"the working directory .* invalid|uids and gids must be in range",
+    re.IGNORECASE,
+)
+# The same words of programs that the engine itself needs, and that are missing or broken: every call would fail.
+_ENGINES_FAULT = re.compile(
+    r"unable to retrieve OCI runtime error|"
+    r"exec:? \"?\S*(runc|crun|runsc|kata-runtime|docker-init|containerd-shim\S*)\"?:",
     re.IGNORECASE,
 )
 _NETWORK_GONE = re.compile(r"network \S+ not found", re.IGNORECASE)
@@ -47,7 +53,7 @@ _PULLS = (
 
 def is_images_fault(answer: str) -> bool:
     """Whether the engine refused a container for what its image asks: trying again is of no use."""
-    return _IMAGES_FAULT.search(answer) is not None
+    return _IMAGES_FAULT.search(answer) is not None and _ENGINES_FAULT.search(answer) is None
 
 
 def is_network_gone(answer: str) -> bool:

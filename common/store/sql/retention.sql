@@ -22,6 +22,7 @@ WITH old AS MATERIALIZED (
 SELECT count(*) FROM pruned
 
 -- name: prune_results
+-- What is deleted does not count as stored any more.
 WITH old AS MATERIALIZED (
     SELECT id, completed_at
     FROM calls
@@ -29,12 +30,20 @@ WITH old AS MATERIALIZED (
         AND completed_at > $2 AND completed_at < now() - make_interval(secs => $1)
     ORDER BY completed_at
     FETCH FIRST $3 ROWS WITH TIES
+), locked AS (
+    SELECT calls.id
+    FROM calls JOIN old USING (id) JOIN call_results ON call_id = calls.id
+    ORDER BY calls.id
+    FOR UPDATE OF calls
 ), pruned AS (
-    DELETE FROM call_results USING old WHERE call_id = old.id RETURNING call_id
+    DELETE FROM call_results USING locked WHERE call_id = locked.id RETURNING call_id, octet_length(body) + pg_column_size(headers) AS freed_bytes
+), freed AS (
+    UPDATE calls SET stored_bytes = greatest(stored_bytes - freed_bytes, 0) FROM pruned WHERE id = call_id
 )
 SELECT (SELECT count(*) FROM pruned) AS count, max(completed_at) AS ended_to FROM old
 
 -- name: prune_logs
+-- As prune_results.
 WITH old AS MATERIALIZED (
     SELECT id, completed_at
     FROM calls
@@ -42,8 +51,15 @@ WITH old AS MATERIALIZED (
         AND completed_at > $2 AND completed_at < now() - make_interval(secs => $1)
     ORDER BY completed_at
     FETCH FIRST $3 ROWS WITH TIES
+), locked AS (
+    SELECT calls.id
+    FROM calls JOIN old USING (id) JOIN call_logs ON call_id = calls.id
+    ORDER BY calls.id
+    FOR UPDATE OF calls
 ), pruned AS (
-    DELETE FROM call_logs USING old WHERE call_id = old.id RETURNING call_id
+    DELETE FROM call_logs USING locked WHERE call_id = locked.id RETURNING call_id, octet_length(log) AS freed_bytes
+), freed AS (
+    UPDATE calls SET stored_bytes = greatest(stored_bytes - freed_bytes, 0) FROM pruned WHERE id = call_id
 )
 SELECT (SELECT count(*) FROM pruned) AS count, max(completed_at) AS ended_to FROM old
 

@@ -104,3 +104,13 @@ async def test_batches_go_on_where_the_last_one_ended(store: PostgresStore) -> N
     assert counts == [3, 2], "two of them ended at the same instant"
     assert pruned.count == 0
     assert (await rows(store))[2] == 0
+
+
+async def test_what_is_pruned_does_not_count_as_stored_any_more(store: PostgresStore) -> None:
+    await ended(store, 2.5)
+    before = await store.sum_stored_bytes("app")
+    for _ in range(2):  # again changes nothing
+        await store.prune_results(EVER, 10)
+        await store.prune_logs(EVER, 10)
+    freed = before - await store.sum_stored_bytes("app")
+    assert len(b"result") + len(b"log") <= freed < 50

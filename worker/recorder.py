@@ -180,11 +180,13 @@ class Recorder:
             return
         for _ in batch:
             self._waiting.popleft()
-        await self._spool.forget([entry.settlement for entry in batch if entry.is_spooled])
-        self._announcer.tell(owned)
-        await self.ack([entry.run.reservation for entry in batch])
-        for entry in batch:
-            _resolve(entry, entry.run.call.id in owned)
+        try:
+            await self._spool.forget([entry.settlement for entry in batch if entry.is_spooled])
+            self._announcer.tell(owned)
+            await self.ack([entry.run.reservation for entry in batch])
+        finally:  # they are recorded, whatever failed after that: their runs end and free their slots
+            for entry in batch:
+                _resolve(entry, entry.run.call.id in owned)
 
     async def _give_up_output(self, entry: _Entry, error: UnavailableError) -> None:
         """Let an outcome go without result and log if it is these that can't be stored."""

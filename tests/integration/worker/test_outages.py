@@ -342,6 +342,21 @@ async def test_an_outcome_of_a_call_that_is_anothers_by_now_is_dropped(bench: Be
     assert (await bench.queue.depth()).calls == 0
 
 
+async def test_a_run_ends_with_its_record_whatever_becomes_of_the_ack(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = await bench.submit("true")
+    (run,) = await claimed(bench, [call_id])
+
+    async def fail(_: object) -> None:
+        raise RuntimeError("nobody expects this")
+
+    monkeypatch.setattr(bench.queue, "ack", fail)
+    async with recording_to(bench) as recorder, asyncio.timeout(10):
+        await recorder.record(run, success())
+    assert (await bench.call(call_id)).status is CallStatus.SUCCESS
+
+
 @asynccontextmanager
 async def recording_to(bench: Bench) -> AsyncIterator[Recorder]:
     finished = FinishedRecorder(bench.store)

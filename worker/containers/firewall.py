@@ -47,6 +47,7 @@ class Firewall:
         self._rejected = (*_LINK_LOCAL, *(() if allow_private else _PRIVATE))
         self._is_required = is_required
         self._bridge = ""
+        self._wanted = ""  # the rules that were set last, and how nft lists them
         self._listing = ""
         self._turn = asyncio.Lock()
         self.problem = "the network of the functions was not set up yet"
@@ -73,7 +74,7 @@ class Firewall:
     async def _set(self) -> None:
         async with self._turn:
             try:
-                was_changed = await self._ensure()
+                reason = await self._ensure()
             except FirewallError as error:
                 self._listing = ""
                 if str(error) != self.problem:
@@ -84,21 +85,25 @@ class Firewall:
                 return
             if self.problem:
                 log.info("firewall rules are set: functions can't reach this machine", bridge=self._bridge)
-            elif was_changed:
-                log.warning("firewall rules were removed or changed, and are set again", bridge=self._bridge)
+            elif reason:
+                log.warning("firewall rules are set again", reason=reason, bridge=self._bridge)
             self.problem = ""
 
-    async def _ensure(self) -> bool:
-        """Set the rules if they are not what was set last; whether that had to be done. Raises FirewallError."""
+    async def _ensure(self) -> str:
+        """Set the rules unless they are as they should be. Why that had to be done, or empty. Raises FirewallError."""
         if not _BRIDGE.fullmatch(self._bridge) or not (_INTERFACES / self._bridge).exists():
             raise FirewallError(f"the engine's bridge {self._bridge!r} is not an interface of this machine")
-        if self._listing and await _listing() == self._listing:
-            return False
-        await _nft(
-            "-f", "-", stdin=rules(self._bridge, self._rejected, await asyncio.to_thread(name_servers))
+        wanted = rules(self._bridge, self._rejected, await asyncio.to_thread(name_servers))
+        if self._listing and wanted == self._wanted and await _listing() == self._listing:
+            return ""
+        reason = (
+            "they were removed or changed"
+            if wanted == self._wanted
+            else "the bridge or the name servers changed"
         )
-        self._listing = await _listing()
-        return True
+        await _nft("-f", "-", stdin=wanted)
+        self._wanted, self._listing = wanted, await _listing()
+        return reason
 
 
 def rules(bridge: str, rejected: Sequence[str], servers: Sequence[str]) -> str:
@@ -153,7 +158,12 @@ async def _nft(*arguments: str, stdin: str = "") -> str:
     if program is None:
         raise FirewallError("nft is not installed (Debian, Ubuntu: apt-get install nftables)")
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(program, *arguments, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+    except OSError as error:
+        raise FirewallError(f"{program} could not be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(_NFT_S):
             output, errors = await process.communicate(stdin.encode())
@@ -161,7 +171,8 @@ async def _nft(*arguments: str, stdin: str = "") -> str:
         raise FirewallError(f"nft did not end within {_NFT_S:g} s") from error
     finally:
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):  # it has just ended
+                process.kill()
     if process.returncode:
         raise FirewallError(_reason(errors.decode(errors="replace")))
     return output.decode(errors="replace")

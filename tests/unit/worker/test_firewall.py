@@ -1,9 +1,10 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from worker.containers import firewall
-from worker.containers.firewall import name_servers, rules
+from worker.containers.firewall import Firewall, name_servers, rules
 
 REJECT = "reject with icmpx type admin-prohibited"
 
@@ -43,3 +44,32 @@ def test_name_servers_are_addresses_that_are_not_on_loopback(
     )
     monkeypatch.setattr(firewall, "_RESOLVERS", (path, tmp_path / "missing"))
     assert name_servers() == ["10.0.0.2", "fd00::1"]
+
+
+async def test_rules_are_set_again_when_the_name_servers_change_and_problems_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolv, table = tmp_path / "resolv.conf", [""]
+    resolv.write_text("nameserver 10.0.0.2\n")
+    (tmp_path / "br-1").mkdir()
+
+    async def nft(*arguments: str, stdin: str = "") -> str:
+        if stdin:
+            table.append(stdin)
+        return table[-1]
+
+    monkeypatch.setattr(firewall, "_INTERFACES", tmp_path)
+    monkeypatch.setattr(firewall, "_RESOLVERS", (resolv,))
+    with monkeypatch.context() as patched:
+        patched.setattr(firewall, "_nft", nft)
+        guard = Firewall(allow_private=False, is_required=False)
+        await guard.guard("br-1")
+        await guard._set()
+        assert (guard.problem, len(table)) == ("", 2)
+        resolv.write_text("nameserver 10.0.0.3\n")
+        await guard._set()
+        assert "ip daddr 10.0.0.3 udp dport 53 accept" in table[-1]
+        assert len(table) == 3
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(tmp_path / "missing"))
+    await guard._set()
+    assert "missing could not be started" in guard.problem

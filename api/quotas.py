@@ -141,12 +141,13 @@ class _Quota:
             async with self._turn:
                 await asyncio.sleep(self._rests_until_s - time.monotonic())
                 before, begun_s = usage.since, time.monotonic()
-                usage.known = await self._read(app_name)
-                usage.since = max(
-                    0, usage.since - before
-                )  # what was let in meanwhile may be counted twice, until the next reading
-                now_s = time.monotonic()
-                self._rests_until_s = now_s + WORK_SHARE * (now_s - begun_s)
+                try:
+                    usage.known = await self._read(app_name)
+                finally:  # also after a reading that took too long: the next one would, too
+                    now_s = time.monotonic()
+                    self._rests_until_s = now_s + WORK_SHARE * (now_s - begun_s)
+                # What was let in meanwhile may be counted twice, until the next reading.
+                usage.since = max(0, usage.since - before)
                 self._outage.ended()
         except StoreUnavailableError as error:
             self._outage.began(error)

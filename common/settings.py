@@ -38,7 +38,8 @@ _ORIGINS = "origins without a path, separated by commas, as https://app.example,
 Origins = Annotated[str, Meta(pattern=rf"^(\*|{_ORIGIN}( *, *{_ORIGIN})*)?\Z", description=_ORIGINS)]
 Url = Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z", description="an address, as http://127.0.0.1:8080")]
 _HOST = r"(\*|(\*\.)?[A-Za-z0-9.\[\]:_-]+)"
-Registries = Annotated[str, Meta(pattern=rf"^({_HOST}( *, *{_HOST})*)?\Z")]
+_REGISTRIES = "hosts, separated by commas, as docker.io, *.example.com, or *"
+Registries = Annotated[str, Meta(pattern=rf"^({_HOST}( *, *{_HOST})*)?\Z", description=_REGISTRIES)]
 Secret = Annotated[
     str, Meta(pattern=r"^[\x21-\x7e]{0,512}\Z", description="at most 512 visible ASCII characters")
 ]
@@ -229,6 +230,8 @@ def _wanted(name: str) -> str:
     kind = kinds[name]
     if isinstance(kind, inspect.Metadata):
         return str((kind.extra_json_schema or {}).get("description", "another value"))
+    if isinstance(kind, inspect.BoolType):
+        return "true or false"
     if not isinstance(kind, (inspect.IntType, inspect.FloatType)):
         return "another value"
     number = "a whole number" if isinstance(kind, inspect.IntType) else "a number"

@@ -105,6 +105,21 @@ def test_a_wrong_value_is_told_what_it_should_be_and_no_internals() -> None:
         load_settings({"MILLRACE_LEASE_S": "30s"})
     with pytest.raises(SettingsError, match='got "data", but it must be an absolute path'):
         load_settings({"MILLRACE_DATA_DIR": "data"})
+    with pytest.raises(SettingsError, match="must be true or false"):
+        load_settings({"MILLRACE_NETWORK_PRIVATE": "maybe"})
+    with pytest.raises(SettingsError, match='"a b", but it must be hosts, separated'):
+        load_settings({"MILLRACE_REGISTRIES": "a b"})
+
+
+def test_every_setting_says_what_it_must_be() -> None:
+    told = []
+    for name in Settings.__struct_fields__:
+        try:
+            load_settings({f"MILLRACE_{name.upper()}": "no\n"})
+        except SettingsError as error:
+            told.append(str(error))
+    assert len(told) > 40
+    assert [one for one in told if "another value" in one] == []
 
 
 @pytest.mark.parametrize(

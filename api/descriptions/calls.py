@@ -110,7 +110,7 @@ DESCRIPTIONS: Descriptions = {
     calls.find_call: Description(
         text="For who has only its id; `app_name` says whose it is. A token of one app finds the calls of that app.",
         answers={"200": json(CallAnswer(message="Successfully loaded call", call=CALL))},
-        errors=(CallNotFoundError, StoreUnavailableError),
+        errors=(CallNotFoundError, RecordPendingError, StoreUnavailableError),
     ),
     calls.get_log: Description(
         text=(
@@ -141,9 +141,9 @@ DESCRIPTIONS: Descriptions = {
         errors=(
             AppsMissingNameError,
             CallNotFoundError,
+            RecordPendingError,
             CallResultNotYetError,
             CallResultNotFoundError,
-            CallResultNotYetError,
             StoreUnavailableError,
         ),
     ),

@@ -37,7 +37,7 @@ from common.errors import (
     NotAcceptableError,
 )
 from common.models import CallFilter
-from common.store.base import CallResult, Datastore
+from common.store.base import CallResult
 from common.wording import shown
 
 STATUS = "Millrace-Status"
@@ -82,10 +82,8 @@ async def get_call(request: web.Request) -> web.Response:
 
 async def find_call(request: web.Request) -> web.Response:
     """The call of this id, whatever its app; with a token of one app only calls of that."""
-    call_id, token = call_id_of(request), request.get(TOKEN)
-    call = (await request.app[STORE].get_calls_by_id([call_id])).get(call_id)
-    if call is None or (token and token.app_name not in (None, call.app_name)):
-        raise CallNotFoundError
+    token = request.get(TOKEN)
+    call = await known_call(request, token.app_name if token else None, call_id_of(request))
     return json_response(
         CallAnswer(message="Successfully loaded call", call=call_json(for_caller(request, call)))
     )
@@ -124,7 +122,7 @@ async def get_log(request: web.Request) -> web.StreamResponse:
 
 async def get_result(request: web.Request) -> web.Response:
     """What a final call answered, byte for byte and with its headers; its function's status is a header, too."""
-    result = await _result_of(request.app[STORE], app_name_of(request), call_id_of(request))
+    result = await _result_of(request, app_name_of(request), call_id_of(request))
     try:
         headers = passed_headers(result.headers)
     except InvalidHeadersError:
@@ -133,12 +131,13 @@ async def get_result(request: web.Request) -> web.Response:
     return with_body(200, headers, result.format, result.body)
 
 
-async def _result_of(store: Datastore, app_name: str, call_id: UUID) -> CallResult:
-    """Raises CallNotFoundError, CallResultNotYetError if it has not ended, CallResultNotFoundError if it has none."""
+async def _result_of(request: web.Request, app_name: str, call_id: UUID) -> CallResult:
+    """Raises as known_call, CallResultNotYetError if it has not ended, CallResultNotFoundError if it has none."""
+    store = request.app[STORE]
     try:
         return await store.get_result(app_name, call_id)
     except CallResultNotFoundError:
-        call = await store.get_call(app_name, call_id)
+        call = await known_call(request, app_name, call_id)
     if not call.status.is_final:
         raise CallResultNotYetError.of(call.status)
     return await store.get_result(app_name, call_id)  # it may have ended meanwhile

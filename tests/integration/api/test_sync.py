@@ -409,9 +409,10 @@ async def test_the_record_is_there_when_the_answer_is(
     answering = asking(api, path)
     taken = await worker.take()
     call_id = taken.call.id
-    running = await api.get(f"{CALLS}/{call_id}")
-    assert (running.status, running.json["error"]["code"]) == (503, "record_pending")
-    assert running.headers["Retry-After"] == "1"
+    for url in (f"{CALLS}/{call_id}", f"{CALLS}/{call_id}/result", f"/v1/calls/{call_id}"):
+        running = await api.get(url)
+        assert (running.status, running.json["error"]["code"]) == (503, "record_pending"), url
+        assert running.headers["Retry-After"] == "1"
     recorder = FinishedRecorder(api.store)
     async with ServedApi(settings) as other:
         outcome = ended(log=b"said")
@@ -422,8 +423,11 @@ async def test_the_record_is_there_when_the_answer_is(
             for one in (api, other)
             for what in ("", "/log", "?wait=1")
         ]
+        found = asyncio.create_task(other.get(f"/v1/calls/{call_id}"))
+        result = asyncio.create_task(other.get(f"{CALLS}/{call_id}/result"))
         recorder.add(taken.call, outcome)
-        assert [(await one).status for one in asked] == [200] * 6
+        assert [(await one).status for one in (*asked, found)] == [200] * 7
+        assert (await result).json["error"]["code"] == "call_result_not_found", "sync calls leave none"
         assert (await other.get(f"/v1/apps/another/calls/{call_id}")).status == 404
     await recorder.aclose()
 

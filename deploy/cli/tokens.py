@@ -25,7 +25,10 @@ def _without_password(_context: click.Context, _parameter: click.Parameter, valu
     """Refuse an address with a password: command lines can be read by every user of the machine."""
     if value in ("", _FROM_SETTING, _FROM_STDIN):
         return value
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise click.BadParameter(f"it is no address: {error}") from error
     if parts.scheme not in ("postgres", "postgresql"):
         raise click.BadParameter(
             "it takes postgresql://…, or - for standard input, or nothing and stands last"

@@ -111,6 +111,7 @@ async def test_a_database_that_can_not_be_had_is_one_line(database: str) -> None
         ("postgres://me:@127.0.0.1/x", "must not stand on a command line"),
         ("postgresql:///x?host=/tmp&password=hunter2", "must not stand on a command line"),
         ("hunter2", "stands last"),
+        ("postgresql://me:hunter2@[", "it is no address"),
     ],
 )
 async def test_a_password_on_the_command_line_is_refused(value: str, said: str) -> None:

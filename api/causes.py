@@ -17,7 +17,9 @@ Ended = TypeVar("Ended", Call, Outcome)
 
 PULL_FAILED = "The image could not be pulled"
 START_FAILED = "The container could not be started"
-START_REFUSED = "The container can't be started: its user, command or working directory is not in its image"
+START_REFUSED = (
+    "The container can't be started as its image asks: check its user, command, working directory and volumes"
+)
 
 _PULLS = frozenset(
     {

@@ -23,8 +23,11 @@ log = get_logger("memory")
 
 
 def machine() -> str:
-    """What names this machine, until it starts again."""
-    return _BOOT_ID.read_text().strip()
+    """What names this machine until it starts again; empty, so that memory is not shared, if that can't be read."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 class MemorySharing:

@@ -245,11 +245,12 @@ class DockerDriver:
 
     async def _check_volumes(self, spec: ContainerSpec) -> None:
         """Raise RefusedError if a symbolic link leads to a volume: it would not be where it is made read-only."""
-        for path in volume_paths(spec.image):
-            for folder in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
-                if await self._is_link(spec.name, str(folder)):
-                    text = f"Image declares a volume at {path}, and {folder} is a symbolic link: not allowed"
-                    raise RefusedError(Detail.START_REFUSED, text)
+        paths = [PurePosixPath(path) for path in volume_paths(spec.image)]
+        folders = {folder for path in paths for folder in (path, *path.parents)} - {PurePosixPath("/")}
+        for folder in sorted(folders):
+            if await self._is_link(spec.name, str(folder)):
+                text = f"Image declares a volume at or below {folder}, which is a symbolic link: not allowed"
+                raise RefusedError(Detail.START_REFUSED, text)
 
     async def _is_link(self, container: str, path: str) -> bool:
         url = f"/containers/{container}/archive"

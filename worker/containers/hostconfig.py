@@ -25,6 +25,7 @@ HOSTNAME = "function"  # the machine's own name is nobody's business
 TMP = "/tmp"  # noqa: S108 - the container's own
 _MB = 1024 * 1024
 MAX_VOLUMES = 32
+MAX_VOLUME_DEPTH = 16  # each folder on the way to a volume is looked at: see DockerDriver
 _KERNEL_FOLDERS = ("proc", "sys", "dev")
 # Each begins with the engine's own list, which naming any path replaces. Paths that do not exist are skipped.
 _MASKED_PATHS = (
@@ -155,7 +156,8 @@ def _volumes(spec: ContainerSpec, limits: ContainerLimits) -> dict[str, Any]:
 def volume_paths(image: Image) -> list[str]:
     """Where the engine mounts the volumes that *image* declares, /tmp left out: absolute paths without ``..``.
 
-    Raises RefusedError for a path that can't be kept read-only, and for more volumes than MAX_VOLUMES.
+    Raises RefusedError for a path that can't be kept read-only, for more volumes than MAX_VOLUMES, and for one deeper
+    than MAX_VOLUME_DEPTH.
     """
     paths = {_absolute(path) for path in image.volumes if not _is_tmp(path)}
     if len(image.volumes) > MAX_VOLUMES:
@@ -164,6 +166,11 @@ def volume_paths(image: Image) -> list[str]:
             f"Image declares {len(image.volumes)} volumes, the most is {MAX_VOLUMES}",
         )
     for path in paths:
+        if path.count("/") > MAX_VOLUME_DEPTH:
+            raise RefusedError(
+                Detail.START_FAILED,
+                f"Image declares a volume {path.count('/')} folders deep, the most is {MAX_VOLUME_DEPTH}",
+            )
         if path == "/" or path.split("/")[1] in _KERNEL_FOLDERS:
             raise RefusedError(
                 Detail.START_FAILED, f"Image declares a volume at {path}, which is not allowed"

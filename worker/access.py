@@ -1,7 +1,8 @@
-"""Who may read a worker's /metrics. As at the api: without any token only programs of this machine, else a token of
+"""Who may read a worker's /metrics: the rule of the api.
 
-scope admin. A page that re-points its own host name at this machine is refused by Host, one of another origin by what
-its browser says. /healthz and /readyz are open: probes ask by address, and learn no more than that.
+While no token exists, only programs of this machine may. Otherwise a token of scope admin is needed. Web pages are
+refused: one that points its own host name at this machine by the Host header, one of another origin by the Origin and
+Sec-Fetch-Site headers. /healthz and /readyz are open to everybody, because probes send no token.
 """
 
 import asyncio
@@ -38,9 +39,10 @@ class Access:
         self._reading = asyncio.Lock()
 
     async def check(self, request: web.Request) -> None:
-        """Raise UnauthorizedError, ForbiddenError, ForeignClientError, ForeignHostError or ForeignOriginError for who
+        """Return if *request* may read the metrics.
 
-        may not, StoreUnavailableError when nobody knows.
+        Raises UnauthorizedError, ForbiddenError, ForeignClientError, ForeignHostError or ForeignOriginError if it may
+        not, StoreUnavailableError if the tokens can't be read.
         """
         tokens = await self._known()
         if not tokens:

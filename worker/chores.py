@@ -1,7 +1,7 @@
-"""Chores: the parts of a worker that run beside its calls for as long as it lives. None of them may end it.
+"""Chores: the background parts of a worker, which run for as long as it lives. A failure of one never ends the worker.
 
-Each one handles what it expects. What it does not expect is said in words, and it begins again: what it knows is in its
-object, not in its run.
+Each chore handles the errors that it expects. An unexpected one is logged, and the chore's ``run`` is called again.
+Its state is in the object, so nothing is lost by that.
 """
 
 from typing import Protocol

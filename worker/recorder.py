@@ -2,10 +2,10 @@
 
 Outcomes are committed in groups: whoever comes while a commit is under way joins the next one. Records first, acks
 second: a call is acked once its outcome is in the store. While the store is away outcomes wait here (their number is
-bounded by the worker's slots, which stay taken) and are tried again; a copy on disk outlives this process. Each try
-takes half as many: to be away may also mean that a group was too large for the time that it had. A sync call goes the
-other way: its reply is its ack, and its record follows. What was committed is announced, beside it all. It never
-decides what an outcome is.
+bounded by the worker's slots, which stay taken) and are tried again; a copy on disk outlives this process. Each new
+try takes half as many, as the group may have been too large for the time limit of its statement. A sync call goes the
+other way: its reply is its ack, and its record follows. What was committed is announced. It never decides what an
+outcome is.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Outcomes that can't be stored: Postgres answers, but not within the time that so large a result or log is given.
 
-To try one again for ever would keep all that wait behind it. It is recorded without result and log instead.
+Trying such an outcome for ever would block those that wait behind it. It is recorded without result and log instead.
 """
 
 from msgspec.structs import replace

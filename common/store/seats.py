@@ -60,7 +60,7 @@ class Seats:
         self.give_back()
 
     def hold(self) -> None:
-        """Note a use that needs others beside it to go on. Raises StoreUnavailableError if there might be none."""
+        """Count a long use whose owner needs other connections. Raises StoreUnavailableError if none would be left."""
         if self._held + 1 >= self._limit:
             raise StoreUnavailableError(
                 f"Datastore has too few connections left ({self._limit}) for this to go on beside calls"

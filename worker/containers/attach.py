@@ -73,9 +73,10 @@ class Demultiplexer:
 
 
 class ReadRate:
-    """How fast a container is read: some of stderr at once, *bytes_per_s* on average.
+    """Limits how fast a container is read: *burst_bytes* of stderr at once, then *bytes_per_s* on average.
 
-    stdout has other limits, and is free but for its tiny pieces: each piece, of either stream, is work.
+    stdout has limits elsewhere, so its bytes are not counted. But each piece of either stream costs at least
+    _PIECE_COST_BYTES, because a flood of tiny pieces is work, too.
     """
 
     def __init__(self, bytes_per_s: int, burst_bytes: int = _BACKLOG_BYTES) -> None:
@@ -90,7 +91,7 @@ class ReadRate:
         self._left_bytes -= max(piece_bytes, _PIECE_COST_BYTES) - free_bytes
 
     def refill(self) -> None:
-        """As much as at the beginning may be read at once."""
+        """Allow a full burst again."""
         self._left_bytes = self._burst_bytes
 
     def pause_s(self) -> float:
@@ -232,7 +233,7 @@ class Line(asyncio.Protocol):
             self._transport.abort()
 
     def catch_up(self) -> None:
-        """Read on at once: what the container wrote so far belongs to who has it now."""
+        """Read on at once if reading pauses: what was written so far belongs to the call that has the container."""
         if self._resuming is not None and self._transport is not None and self._rate is not None:
             self._rate.refill()
             self._resuming.cancel()

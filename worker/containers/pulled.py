@@ -25,7 +25,7 @@ class Pulled(Struct, frozen=True, kw_only=True):
 
 
 class PulledImages:
-    """The folder of these files. Raises nothing; what can't be written is said."""
+    """The folder of these files. Raises nothing; a failed write is logged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

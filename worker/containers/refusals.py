@@ -1,4 +1,4 @@
-"""What a container engine's refusals mean: whose fault they are, by their words, as engines have no codes for that."""
+"""Tell what a refusal of the container engine means. Engines have no codes for that, so the words decide."""
 
 import re
 
@@ -16,7 +16,7 @@ _IMAGES_FAULT = re.compile(
     r"the working directory .* invalid|uids and gids must be in range",
     re.IGNORECASE,
 )
-# The same words of programs that the engine itself needs, and that are missing or broken: every call would fail.
+# The engine says the same of its own programs that are missing or broken. Then every image fails, not only this one.
 _ENGINES_FAULT = re.compile(
     r"unable to retrieve OCI runtime error|"
     r"exec:? \"?\S*(runc|crun|runsc|kata-runtime|docker-init|containerd-shim\S*)\"?:",

@@ -3,7 +3,7 @@
 A paused container uses no CPU, so a function can't go on working after its answer. Who calls it next waits for the
 engine to let it run again (about 20 ms), so containers in steady use are not paused: see pause_delay.
 
-It tells when one's time is over; what becomes of it is the pool's.
+It calls *on_expired* when the idle time of a container is over; the pool decides what happens then.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ log = get_logger("pool")
 
 
 class Shelf:
-    """Where idle containers stand. *pause_after_s* 0: never frozen."""
+    """The idle containers of a pool. *pause_after_s* 0: they are never paused."""
 
     def __init__(
         self, driver: ContainerDriver, pause_after_s: float, on_expired: Callable[[Place], None]

@@ -254,7 +254,7 @@ async def test_leases_are_extended_for_as_long_as_a_call_runs(bench: Bench) -> N
 async def test_a_worker_whose_heartbeat_is_stale_is_not_ready(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(_store: PostgresStore, _incarnation: UUID) -> bool:
+    async def away(_store: PostgresStore, *_said: object, **_more: object) -> bool:
         raise StoreUnavailableError from TimeoutError()
 
     async with bench.worker(heartbeat_s=0.1, heartbeat_stale_s=0.5) as worker:
@@ -291,9 +291,9 @@ async def test_a_silent_store_makes_nobody_a_dead_worker(
     await bench.store.register_worker(other, "there", 1, 1)
     await abandon(bench, other, 1)
 
-    async def silent(store: PostgresStore, incarnation: UUID) -> bool:
+    async def silent(store: PostgresStore, *said: Any, **more: Any) -> bool:
         await goes_on.wait()
-        return await beat(store, incarnation)
+        return await beat(store, *said, **more)
 
     async with bench.worker(heartbeat_s=0.1, heartbeat_stale_s=0.5) as worker:
         with monkeypatch.context() as patch:

@@ -31,9 +31,8 @@ from common.models import Scope, Token
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _NOT_SERVED = {"v1": APINotSupportedError, "r": InvokeNotSupportedError}
-_SHOW_ONLY_OWN = frozenset(
-    {apps.list_apps, calls.find_call}
-)  # of no app by their path: they look at the token themselves
+# Their paths name no app. They show a token's own app only, which their handlers see to.
+_SHOW_ONLY_OWN = frozenset({apps.list_apps, calls.find_call})
 
 
 @web.middleware

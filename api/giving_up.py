@@ -84,7 +84,7 @@ class GivingUp:
             return [None] * len(waiting)
 
     async def _cancel(self, gone: Sequence[Waiting], late: Sequence[Waiting]) -> None:
-        """Let nobody run them. Who has one kills and records it; who ended one just now has recorded it."""
+        """Take them out of the queue. A worker that runs one kills it and records that; an ended one has its record."""
         if not gone and not late:
             return
         found = await self._queue.cancel([waiting.call.id for waiting in (*gone, *late)])

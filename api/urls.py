@@ -1,4 +1,4 @@
-"""The URL table: every path that is served, who may ask for it, and what it is for. A wrong method is an unknown path.
+"""The URL table: every path that is served, who may ask for it, and what it is for.
 
 The table is also what the API's description is generated from (openapi.py); what a handler takes, answers and refuses
 stands in descriptions/.

@@ -19,7 +19,7 @@ DOUBT_S = 5.0  # after a push that was not confirmed: how long Redis may take to
 class Waiting:
     """``call`` is without its payload; ``answered`` is done with its end.
 
-    ``doubted_to_s``: its push was not confirmed, and until then (monotonic) somebody may say what became of it.
+    ``doubted_to_s``: its push was not confirmed. Until this time (monotonic) the queue is asked what became of it.
     """
 
     __slots__ = (

@@ -711,7 +711,7 @@ class SchemaChangedError(FatalError):
 
 
 class ServerUnusableError(FatalError):
-    """A Postgres or a Redis answers, or can't ever, and waiting would not mend it: password, rights, version, …"""
+    """A Postgres or a Redis that can't be used, and that waiting does not change: password, rights, version, …"""
 
     slug = "server_unusable"
     default_message = "A server can't be used"

@@ -1,4 +1,4 @@
-"""Where the command line looks for the api, and by whose word: said when nobody answers there.
+"""Where the command line looks for the api, and what told it so: shown when nobody answers there.
 
 `millrace up` leaves its address in the data directory, so that the commands of the same user find it.
 """

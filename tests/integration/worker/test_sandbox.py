@@ -10,12 +10,14 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
+from common.errors import EngineUnavailableError
 from common.models import CallStatus, Detail
 from tests.conftest import skip_or_fail
 from tests.integration.worker.bench import Bench
 from tests.load.engine import Engine
 from tests.load.images import compiled
 from tests.shell_image import SHELL_IMAGE, derived_image
+from worker import disk
 from worker.containers.docker import DockerDriver
 from worker.containers.driver import LABEL_TOKEN
 from worker.containers.hostconfig import NETWORK_NAME
@@ -290,6 +292,27 @@ async def test_who_writes_more_than_a_writable_root_may_hold_is_ended(bench: Ben
         call = await bench.finished(call_id)
     assert (call.status, call.detail) == (CallStatus.ERROR, Detail.DISK_EXCEEDED)
     assert "MILLRACE_WRITABLE_ROOT_MB" in call.error
+
+
+async def test_a_writable_root_that_can_not_be_measured_is_ended_and_others_are_measured_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, ids = DockerDriver.written_bytes, list[str]()
+
+    async def first_is_too_large_to_measure(driver: DockerDriver, container_id: str) -> int:
+        if not ids:
+            ids.append(container_id)
+        if container_id == ids[0]:
+            raise EngineUnavailableError
+        return await measure(driver, container_id)
+
+    monkeypatch.setattr(DockerDriver, "written_bytes", first_is_too_large_to_measure)
+    monkeypatch.setattr(disk, "INTERVAL_S", 0.2)
+    script = "busybox dd if=/dev/zero of=/x bs=1M count=8; sleep 60"
+    async with bench.worker(writable_root_mb=4):
+        calls = [await bench.submit(script, writable_root=True, timeout=60) for _ in range(2)]
+        ended = [await bench.finished(call_id) for call_id in calls]
+    assert [call.detail for call in ended] == [Detail.DISK_EXCEEDED] * 2
 
 
 async def test_any_user_may_write_to_tmp_whatever_mode_the_images_has(

@@ -68,7 +68,7 @@ async def test_any_bytes_go_in_and_come_out(shared_system: System) -> None:
 
 
 async def test_a_running_call_is_seen_cancelled_and_retried(shared_system: System) -> None:
-    path = await path_of(shared_system, "echo begun >&2; sleep 50", timeout=60)
+    path = await path_of(shared_system, "echo begun >&2; sleep 110", timeout=115)
     process = await start("call", "e2e", path, "--wait", "--data", "", port=shared_system.port)
     assert process.stderr
     async with asyncio.timeout(60):

@@ -104,4 +104,4 @@ async def bare_config(engine: Engine, image: str, network: str, **env: str) -> d
         memory_mb=MEMORY_MB,
         writable_root=False,
     )
-    return container_config(spec, ContainerLimits(network=network, writable_root_mb=1024, **LIMITS))
+    return container_config(spec, ContainerLimits(network=network, **LIMITS))

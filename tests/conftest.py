@@ -25,6 +25,17 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
 SERVERS_BYTES = 3 * 2**30
 
 
+# Tests of these modules use the engine's one network of functions, or remove it: in one process, one after the other.
+OF_THE_NETWORK = {"test_network", "test_sandbox", "test_outcomes"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module in one process, where several run them."""
+    for item in items:
+        group = "network" if item.path.stem in OF_THE_NETWORK else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def skip_or_fail(missing: str) -> NoReturn:
     """Skip the test for want of *missing*; where CI=true, fail it."""
     if os.environ.get("CI") == "true":
